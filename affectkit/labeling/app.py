@@ -180,25 +180,35 @@ def _rows(text: str, most: int) -> list[int]:
 
 
 def item(desk: Desk, row: int, shown: bool) -> dict[str, Any]:
-    """A row, from 0, as the page shows it. A file's name often tells the answer, and is told with it alone."""
-    queue = desk.queue
-    start, end = queue.segment(row)
-    media = []
-    for place in range(len(queue.columns)):
-        if (path := queue.medium(row, place)) is not None:
-            clip = clips.look(path, start, end)
-            address = f"{row + 1}/{place}"
-            media.append({
-                "kind": clip.kind, "url": f"/media/{address}", "peaks": f"/peaks/{address}" if clip.waveform else None,
-                "name": path.name if shown else "", "start": clip.start, "end": clip.end, "problem": clip.problem,
-            })  # fmt: skip
-    text = queue.text(row)
+    """A row, from 0, as the page shows it."""
+    queue, text = desk.queue, desk.queue.text(row)
+    media = [found for place in range(len(queue.columns)) if (found := _medium(desk, row, place, shown))]
     problem = "" if media or text.strip() else "there is nothing to be seen or heard: the row has neither path nor text"
     if len(text) > LONGEST_TEXT:
         problem = f"of the text the first {LONGEST_TEXT:,} of {len(text):,} characters are shown"
     return {
         "row": row + 1, "id": queue.ids[row], "text": text[:LONGEST_TEXT] or None, "media": media,
         "shown": queue.cells(row) if shown else [], "problem": problem,
+    }  # fmt: skip
+
+
+def _medium(desk: Desk, row: int, place: int, shown: bool) -> dict[str, Any] | None:
+    """None for an empty cell. A file's name often tells the answer, and is told with it alone. Whatever a file does to
+    us, its row can be answered or skipped, and the next one is asked."""
+    address, path = f"{row + 1}/{place}", None
+    try:
+        path = desk.queue.medium(row, place)
+        if path is None:
+            return None
+        clip = clips.look(path, *desk.queue.segment(row))
+    except OSError as error:
+        clip = clips.Clip("audio", problem=f"cannot be read: {str(error.strerror).lower()}")
+    except Exception:
+        logger.exception("/media/%s failed", address)
+        clip = clips.Clip("audio", problem="the server failed at this file; its log says why")
+    return {
+        "kind": clip.kind, "url": f"/media/{address}", "peaks": f"/peaks/{address}" if clip.waveform else None,
+        "name": path.name if path and shown else "", "start": clip.start, "end": clip.end, "problem": clip.problem,
     }  # fmt: skip
 
 
@@ -215,6 +225,8 @@ def _add_media(app: FastAPI, desk: Desk, in_thread: InThread) -> None:
             return await in_thread(work, path, *desk.queue.segment(row))
         except AffectkitError as error:
             raise Refused(404 if error.code == "missing" else 422, error.message) from None
+        except OSError as error:
+            raise Refused(422, f"cannot be read: {str(error.strerror).lower()}") from None
 
     @app.api_route("/media/{row}/{place}", methods=["GET", "HEAD"])
     async def media(request: Request, row: Number, place: Number) -> Response:
