@@ -29,6 +29,7 @@ from affectkit.media.images import read_image, read_image_header
 Kind = Literal["audio", "video", "image"]
 
 COLUMNS = 800  # of a waveform
+LONGEST = 4_000_000_000  # bytes of sound that is decoded: a WAV holds no more
 _BLOCK = 1 << 16  # bytes, or frames of sound, sent at a time
 _HEADER = 44  # bytes of a WAV's
 _FRAMES = 1 << 18  # of sound looked at together for a waveform
@@ -110,7 +111,12 @@ def _sound(file: OpenFile, path: Path, start: float | None, end: float | None) -
         raise problem
     whole = start is None and end is None
     type = _SOUNDS.get(header.format, "") if header.format != "WAV" else "audio/wav" if _is_plain(file) else ""
-    return Clip("audio", type if whole and not misleading else "", waveform=True)
+    if whole and not misleading and type:
+        return Clip("audio", type, waveform=True)
+    seconds = (header.duration if end is None else end) - (start or 0.0)
+    if 2 * header.channels * header.rate * seconds > LONGEST:
+        raise AffectkitError("input", f"is too long to be decoded ({seconds / 3600:.1f} h)", file=path, remedy="cut it")
+    return Clip("audio", waveform=True)
 
 
 def _is_plain(file: OpenFile) -> bool:

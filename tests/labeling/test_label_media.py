@@ -315,6 +315,14 @@ def test_what_is_broken_is_said_and_not_sent(shown, tmp_path):
         assert client.get("/media/1/0").status_code == client.get("/peaks/1/0").status_code == 422, name
 
 
+def test_what_is_too_long_for_a_wav_is_said(shown, tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "LONGEST", 15_999)
+    write(tmp_path / "a.aiff")
+    medium, client = shown("a.aiff")
+    assert "too long to be decoded" in medium["problem"] and client.get("/media/1/0").status_code == 422
+    assert not shown("a.aiff", end_sec=0.4)[0]["problem"]
+
+
 def test_a_recording_that_breaks_off_while_it_is_sent_is_a_line_in_the_log(shown, tmp_path, caplog):
     path = write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 160_000).astype(np.float32))
     medium, client = shown("a.flac", start_sec=0.0)
