@@ -156,7 +156,7 @@ def test_figures_and_differences_are_those_of_a_hand_calculation(tmp_path):
 
 @pytest.mark.parametrize(("rule", "options"), [("weighted", {}), ("product", {}), ("greedy", {"most": 3})])
 def test_every_subset_is_what_fuse_makes_of_it(tmp_path, rule, options):
-    given = three(seed=2, each=15, test=3)
+    given = three(seed=2, speakers=6, each=15, test=3)
     study = of_predictions(given, rule, options)
     found = ablate(study, subsets(SEES), tmp_path)["parts"]
     for subset in subsets(SEES)[3:]:
@@ -292,7 +292,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("fail_at", [4, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 7))])
 def test_gone_on_with_it_answers_only_what_is_missing_and_says_the_same(tmp_path, fail_at):
-    study = of_predictions(three(seed=6, each=10), "weighted", {})
+    study = of_predictions(three(seed=6, speakers=6, each=10), "weighted", {})
     whole = ablate(study, subsets(SEES), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         ablate(Counted(study, fail_at), subsets(SEES), tmp_path / "killed")
@@ -306,7 +306,7 @@ def test_gone_on_with_it_answers_only_what_is_missing_and_says_the_same(tmp_path
 
 
 def test_a_subset_that_was_changed_or_made_of_something_else_is_made_again(tmp_path):
-    given = three(seed=7, each=10)
+    given = three(seed=7, speakers=6, each=10)
     ablate(of_predictions(given, "weighted", {}), subsets(SEES), tmp_path)
     before = contents(tmp_path)
     path = tmp_path / "subsets" / "audio+text" / "predictions.csv"

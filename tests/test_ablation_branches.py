@@ -50,8 +50,8 @@ def clinic(made_once):
         ]
         stages = ["--stages", "two-stage", "--epochs", "1", "--learning-rate", ".1"]
         for line in (
-            ["synthesize", "dfu", root / "corpus", "--size", "48", "--speakers", "16"],
-            [*manifest, "--repeats", "drop", "--folds", "3", "--test-fraction", ".2", "-o", root / "manifest"],
+            ["synthesize", "dfu", root / "corpus", "--size", "30", "--speakers", "10"],
+            [*manifest, "--repeats", "drop", "--folds", "2", "--test-fraction", ".2", "-o", root / "manifest"],
             [*train, "--min-leaf", "2", "--exclude", "Phase Confidence (%)", "--cv", "-o", root / "forest"],
             [*pictures, *NETWORK, "--keep-folds", "-o", root / "image"],
             [*pictures, *beside, *stages, "-o", root / "fused"],

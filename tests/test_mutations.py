@@ -144,9 +144,9 @@ def in_csv(text, rng, cells=CELLS):
 FIRST = int(os.environ.get("AFFECTKIT_MUTATIONS_FROM", 0))  # the seed to begin with, for many of them in pieces
 HEARING = ["--model", "tiny-random:wav2vec2-ctc", "--device", "cpu"]
 COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 300))
-# The first fifth of the seeds for every change, the others with the slow tests.
+# The first tenth of the seeds for every change, the others with the slow tests.
 SHARES = pytest.mark.parametrize(
-    "share", [(0, 0.2), pytest.param((0.2, 1), marks=pytest.mark.slow)], ids=["first", "rest"]
+    "share", [(0, 0.1), pytest.param((0.1, 1), marks=pytest.mark.slow)], ids=["first", "rest"]
 )
 ONLY = os.environ.get("AFFECTKIT_MUTATIONS_OF", "")  # a pattern of the files to damage
 MOST = 2 << 30  # bytes that reading may take

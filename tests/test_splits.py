@@ -41,7 +41,7 @@ def test_default_group():
     assert splits.default_group(pd.DataFrame({"id": ["a"]})) is None
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(table=tables, seed=st.integers(0, 9))
 def test_by_group_never_straddles_and_fills_every_split(table, seed):
     groups, labels = zip(*table, strict=True)
@@ -175,7 +175,7 @@ def test_one_fold_per_group_in_sorted_order():
     assert folds.tolist() == [2, 1, 2, 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(table=tables, n=st.integers(2, 6))
 def test_folds_keep_groups_whole(table, n):
     groups, labels = zip(*table, strict=True)

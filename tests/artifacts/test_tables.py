@@ -5,7 +5,7 @@ import threading
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectkit.artifacts import tables
@@ -155,6 +155,7 @@ def test_what_spreadsheets_write_for_a_number_has_a_remedy(cell, remedy):
     assert caught.value.remedy == remedy
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\x00")), min_size=2, max_size=2)))
 def test_what_pandas_writes_is_read_back(tmp_path_factory, cells):
     path = tmp_path_factory.mktemp("t") / "t.csv"

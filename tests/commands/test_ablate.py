@@ -136,7 +136,7 @@ def test_a_table_of_columns_is_judged_beside_predictions(affectkit, tables, tmp_
 
 
 def test_stopped_half_way_and_gone_on_with_it_gives_the_same_bytes(affectkit, tables, monkeypatch, tmp_path):
-    line = ["ablate", *named(tables, *SEES), "--rule", "weighted"]
+    line = ["ablate", *named(tables, *SEES), "--rule", "mean"]
     affectkit(*line, "-o", tmp_path / "whole")
     write, written = predictions.write_table, []
 
@@ -182,12 +182,12 @@ def test_features_are_trained_as_train_does(affectkit, tables, tmp_path):
             for end in ("value", "low", "high"):
                 expected = trained[f"{part}_{name}"][end]
                 assert figure[end] == pytest.approx(expected, abs=1e-7), (part, name, end)
-    affectkit("ablate", *common, *sets, "--cv-folds", "3", "--seeds", "3", "-o", tmp_path / "seeds")
+    affectkit("ablate", *common, *sets, "--cv-folds", "2", "--seeds", "2", "-o", tmp_path / "seeds")
     row = summary(tmp_path / "seeds")["parts"]["oof"]["subsets"]["voice_only"]
-    assert len(row["seeds"]["uar"]["values"]) == 3
+    assert len(row["seeds"]["uar"]["values"]) == 2
     assert row["metrics"]["uar"]["value"] == pytest.approx(np.mean(row["seeds"]["uar"]["values"]))
     assert sorted(path.name for path in (tmp_path / "seeds" / "subsets" / "face_only").iterdir()) == [
-        "predictions.csv", "predictions_1.csv", "predictions_2.csv", "subset.json",
+        "predictions.csv", "predictions_1.csv", "subset.json",
     ]  # fmt: skip
 
 

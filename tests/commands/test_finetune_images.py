@@ -21,6 +21,8 @@ from affectkit.models.images import load_image_backbone
 pytestmark = pytest.mark.usefixtures("without_pages")
 FAMILIES = ["tiny-random:timm", "tiny-random:vit", "tiny-random:open_clip"]
 TINY = "tiny-random:open_clip"
+# One for what is not told apart by family, the others with the slow tests.
+REPRESENTED = [pytest.param(base, marks=[pytest.mark.slow] * (base != TINY)) for base in FAMILIES]
 QUICK = ("--batch-size", 16, "--device", "cpu", "--num-workers", 1, "--target", "label,valence,arousal")
 ANSWERS = ("valence_pred", "arousal_pred")
 WRITTEN = ("history.csv", "predictions.csv", "best_model/model.safetensors", "best_model/heads.safetensors")
@@ -168,7 +170,7 @@ def test_a_folder_of_images_is_answered_as_its_manifest_was(corpus, tmp_path):
     assert set(seen[said.index]) == {"heldout"} and set(seen[~seen.index.isin(said.index)]) == {"fit"}
 
 
-@pytest.mark.parametrize("base", FAMILIES)
+@pytest.mark.parametrize("base", REPRESENTED)
 def test_an_earlier_model_is_a_base_for_another(trained_whole, manifest, base, tmp_path):
     """From its weights on, which the head alone leaves as they are."""
     before = trained_whole(base)
@@ -273,7 +275,7 @@ def test_the_loss_curve_does_not_tell_how_features_came(manifest, two_stages, fe
         same_answers(tmp_path / other / "predictions.csv", tmp_path / "always" / "predictions.csv")
 
 
-@pytest.mark.parametrize("base", FAMILIES)
+@pytest.mark.parametrize("base", REPRESENTED)
 def test_with_features_no_image_is_decoded_to_train_a_head(manifest, monkeypatch, tmp_path, base):
     encoder = {"tiny-random:timm": "timm", "tiny-random:vit": "hf-image", TINY: "open-clip"}[base]
     extract(manifest, tmp_path / "f", encoder=encoder, checkpoint=base)

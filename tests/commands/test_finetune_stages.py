@@ -265,7 +265,12 @@ def test_what_is_refused_before_any_training(study, metadata, image, tmp_path, o
 
 @pytest.mark.parametrize(
     ("mix", "cv", "step"),
-    [pytest.param(".7,.3", False, 4, marks=SLOW), ("learn", False, 4), pytest.param("learn", True, 40, marks=SLOW)],
+    [
+        ("learn", False, 12),
+        pytest.param("learn", False, 4, marks=SLOW),
+        pytest.param(".7,.3", False, 4, marks=SLOW),
+        pytest.param("learn", True, 40, marks=SLOW),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_bits(study, metadata, image, folds, tmp_path, stopped, mix, cv, step):
     """In folds, each frozen network has its own encodings and each source its own answers, kept until the end."""

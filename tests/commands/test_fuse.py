@@ -57,7 +57,7 @@ def with_mood(names):
 
 @pytest.mark.parametrize("more", [[], ["--target", "label"]])
 def test_a_target_without_truth_is_left_out(more, affectkit, sources, tmp_path):
-    line = [*with_mood(sources(voice=1.5, face=1.5)), "--rule", "stacked", *more, "-o", tmp_path / "f"]
+    line = [*with_mood(sources(rows=180, voice=1.5, face=1.5)), "--rule", "stacked", *more, "-o", tmp_path / "f"]
     result = affectkit("fuse", *line)
     assert ("mood left out: no row to fit on has a truth for it" in result.stderr) == (not more)
     assert not [name for name in pd.read_csv(tmp_path / "f" / "predictions.csv") if "mood" in name]

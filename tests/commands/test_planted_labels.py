@@ -28,7 +28,7 @@ def planted(table, rows, how):
 def test_labels_of_a_fold_change_none_of_its_answers(affectkit, tmp_path, how):
     """Neither those of the joint network nor those of the networks beside it; how many epochs they are trained, their
     temperatures, scalings and where levels start are fitted on the other folds."""
-    table, features = rows_of(subjects=9, each=6)
+    table, features = rows_of(subjects=9, each=4)
     fold = list(table["id"][table["fold"] == "1"])
     for name, rows in (("as it was", table), ("planted", planted(table, fold, how))):
         train(affectkit, written(tmp_path / name, rows, features), tmp_path / name / "run", *QUICKLY)

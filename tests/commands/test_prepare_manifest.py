@@ -116,7 +116,7 @@ def test_a_split_from_a_file(affectkit, emodb_twin, tmp_path):
 
 
 def test_merging_keeps_corpora_apart_and_maps_to_one_label_set(affectkit, tmp_path):
-    affectkit("synthesize", "merge", tmp_path / "c", "--size", 80, "--speakers", 6)
+    affectkit("synthesize", "merge", tmp_path / "c", "--size", 40, "--speakers", 6)
     parts = sorted((tmp_path / "c" / "manifests").iterdir())
     affectkit("prepare-manifest", "merge", *parts, "-o", tmp_path / "m")
     manifest = read_manifest(tmp_path / "m")

@@ -171,7 +171,7 @@ def test_levels_keep_their_order_from_the_table_to_the_report(affectkit, study, 
     level = manifest.targets["level"]
     assert (level.kind, level.classes) == ("ordinal", ("none", "mild", "severe"))
     assert json.loads((tmp_path / "m" / "summary.json").read_text())["targets"][1] == level.to_json()
-    train = ["train", "--manifest", tmp_path / "m", "--features", "manifest:x0,x1", "--model", "linear", "--cv"]
+    train = ["train", "--manifest", tmp_path / "m", "--features", "manifest:x0,x1", "--c-grid", 1, "--cv"]
     affectkit(*train, "--target", "level", "-o", tmp_path / "run")
     model = json.loads((tmp_path / "run" / "best_model" / "affectkit.json").read_text())
     assert model["targets"] == [level.to_json()]

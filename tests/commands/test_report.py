@@ -50,6 +50,8 @@ def study(tmp_path_factory, drawn):
         "aggregate {0}/linear --to speaker --truth majority -o {0}/aggregate",
         "alert {0}/linear --when joy>=.4 --sequence speaker -o {0}/alert",
         "ablate linear={0}/linear svm={0}/svm --rule mean --seeds 1 -o {0}/ablate",
+        "learning-curve --manifest {0}/manifest --features {0}/dense.csv --c-grid 1 --start 9 --step 9 --rounds 1 "
+        "--seeds 1 -o {0}/learning-curve",
         "evaluate {0}/valence --manifest {0}/manifest -o {0}/evaluate",
         "evaluate {0}/linear --split test -o {0}/classes",
         "select {0}/linear {0}/calibrate --by val_macro_f1 -o {0}/select",

@@ -20,7 +20,7 @@ ROWS, NEW, NUMBERS, CLASSES = 600, 40, 289, ["calm", "mixed", "tense"]
 CATEGORIES = [f"c{place}" for place in range(9)] + ["same"]
 OPTIONS = {
     "forest": ["--trees", 12, "--min-leaf", 2],
-    "boosted": ["--rounds", 8],
+    "boosted": ["--rounds", 4],
     "linear": ["--c-grid", 1],
 }
 
@@ -62,7 +62,7 @@ def pipeline(model, target, columns):
     if model == "boosted":
         codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
         steps = [("numbers", "passthrough", numbers), ("categories", codes, CATEGORIES)]
-        how = {"max_iter": 8, "early_stopping": False, "random_state": 0, "categorical_features": last}
+        how = {"max_iter": 4, "early_stopping": False, "random_state": 0, "categorical_features": last}
         step = (HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor)(**how)
     elif model == "forest":
         how = {"n_estimators": 12, "min_samples_leaf": 2, "max_features": "sqrt", "random_state": 0}
@@ -86,7 +86,8 @@ def answers(model, target, table, y, inside, outside, balanced):
     ("model", "target", "weight"),
     [
         *((model, "label", "none") for model in OPTIONS),
-        *((model, "stress", "none") for model in OPTIONS),  # below 1: of larger ones nine digits are written
+        # below 1: of larger ones nine digits are written
+        *(pytest.param(m, "stress", "none", marks=[pytest.mark.slow] * (m == "boosted")) for m in OPTIONS),
         pytest.param("forest", "label", "balanced", marks=pytest.mark.slow),
     ],
 )

@@ -56,7 +56,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+# Of those marked here, vectors stand beside layers above, and the head has a test of its own below.
+LIKE_OTHERS = ("mlp on vectors", "SUPERB's head on frames")
+
+
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=[pytest.mark.slow] * (form in LIKE_OTHERS)) for form in FORMS]
+)
 def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, study, tmp_path, form):
     model, features, more = FORMS[form]
     train(affectkit, study, tmp_path / "m", model, *features, more=more)
@@ -373,7 +379,7 @@ def files(folder):
 def test_stopped_again_and_again_and_resumed_it_is_the_same_bytes(affectkit, stopped, study, tmp_path, model, features):
     """First at the fourth file that it writes, then at the fifth after that, ...: checkpoints, fits, what is left."""
     line = ["train", "--manifest", study / "folds", "--features", study / features, "--model", model, "--cv"]
-    line += ["--epochs", 6, "--hidden-size", 8, "--stopping-folds", 2, "--device", "cpu", "-o"]
+    line += ["--epochs", 4, "--hidden-size", 8, "--stopping-folds", 1, "--device", "cpu", "-o"]
     affectkit(*line, tmp_path / "whole" / "m")
     out = tmp_path / "stopped" / "m"
     for write in range(4, 50):

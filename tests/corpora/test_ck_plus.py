@@ -92,7 +92,7 @@ def test_sequences_without_the_labels_beside_them(root):
 
 
 def test_subjects_stay_on_one_side(affectkit, tmp_path):
-    affectkit("synthesize", "ck-plus", tmp_path / "ck", "--size", 60, "--speakers", 8)
+    affectkit("synthesize", "ck-plus", tmp_path / "ck", "--size", 16, "--speakers", 8)
     affectkit("prepare-manifest", "ck-plus", tmp_path / "ck", "--frames", "peak-neutral", "-o", tmp_path / "m")
     import pandas as pd
 

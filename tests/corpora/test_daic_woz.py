@@ -356,7 +356,7 @@ def test_one_report_shows_the_figure_with_the_interviewer_and_without(interviewe
 def test_every_report_downstream_says_that_the_interviewer_is_among_the_inputs(interviewed, affectkit, tmp_path):
     both, features = interviewed / "both", interviewed / "participant"
     args = ("--manifest", both, "--features", features, "--target", "depressed", "--cv")
-    result = affectkit("train", *args, "-o", tmp_path / "model")
+    result = affectkit("train", *args, "--c-grid", 1, "-o", tmp_path / "model")
     report = json.loads((tmp_path / "model" / "train_report.json").read_text())
     assert NOTED in result.stderr and NOTED in report["notes"][0]
     assert "To be known of its data" in (tmp_path / "model/best_model/README.md").read_text()
@@ -399,7 +399,7 @@ def test_slices_by_role_judge_turns_of_each_side(interviewed, affectkit, tmp_pat
     args = ("--manifest", tmp_path / "turns", "--encoder", "text-ngrams", "--columns", 256, "-o", tmp_path / "f")
     affectkit("extract-features", *args)
     args = ("--manifest", tmp_path / "turns", "--features", tmp_path / "f", "--target", "depressed", "--cv")
-    affectkit("train", *args, "-o", tmp_path / "model")
+    affectkit("train", *args, "--c-grid", 1, "-o", tmp_path / "model")
     args = ("--manifest", tmp_path / "turns", "--slices", "role", "-o", tmp_path / "report")
     assert NOTED in affectkit("evaluate", tmp_path / "model" / "predictions.csv", *args).stderr
     slices = json.loads((tmp_path / "report" / "metrics.json").read_text())["slices"]

@@ -40,7 +40,7 @@ def damaged(data, rng):
 def test_damage_is_rows_reasons_or_one_line(tmp_path, twin):
     name, made, ways = TWINS[twin]
     module = registry.load("corpora", name)
-    module.synthesize(tmp_path / "c", size=16, speakers=4, seed=1, **made)
+    module.synthesize(tmp_path / "c", size=8, speakers=4, seed=1, **made)
     files = [path for path in sorted((tmp_path / "c").rglob("*.*")) if path.suffix not in (".md", ".jpg")]
     rng, refused = random.Random(twin), 0
     for _ in range(50):

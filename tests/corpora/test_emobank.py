@@ -33,7 +33,10 @@ def test_the_declared_defects_are_those_of_the_real_corpus(real_data, gathered):
     )
 
 
-@pytest.mark.parametrize("perspective, expected", [("reader", (2.6, 3.0, 2.6)), ("writer", (3.0, 3.2, 3.0))])
+@pytest.mark.parametrize(
+    "perspective, expected",
+    [("reader", (2.6, 3.0, 2.6)), pytest.param("writer", (3.0, 3.2, 3.0), marks=pytest.mark.slow)],
+)
 def test_one_perspective_of_the_real_corpus(real_data, gathered, perspective, expected):
     rows, _ = gathered(emobank.read(real_data / "emobank", perspective=perspective))
     row = rows["110CYL068_1079_1110"]

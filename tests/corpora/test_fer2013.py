@@ -122,7 +122,7 @@ def test_a_bad_row_stops_by_name_or_is_skipped(root, affectkit, line, message):
 @pytest.mark.parametrize("form", ["icml", "folders", "kaggle"])
 def test_every_form_gives_the_same_manifest(affectkit, made_once, tmp_path, form):
     def manifest(folder, form):
-        affectkit("synthesize", "fer2013", folder / "corpus", "--size", 60, "--speakers", 4, "--form", form)
+        affectkit("synthesize", "fer2013", folder / "corpus", "--size", 30, "--speakers", 4, "--form", form)
         affectkit("prepare-manifest", "fer2013", folder / "corpus", "-o", folder / "m")
         parts = [pd.read_csv(folder / "m" / f"{split}.csv") for split in ("train", "val", "test")]
         return pd.concat(parts, ignore_index=True)
@@ -130,7 +130,7 @@ def test_every_form_gives_the_same_manifest(affectkit, made_once, tmp_path, form
     expected = made_once("fer2013-csv", lambda folder: manifest(folder, "csv").to_csv(folder / "all.csv", index=False))
     table = manifest(tmp_path, form)
     assert table.drop(columns="path").equals(pd.read_csv(expected / "all.csv").drop(columns="path"))
-    assert set(table["split"]) == {"train", "val", "test"} and len(table) == 60
+    assert set(table["split"]) == {"train", "val", "test"} and len(table) == 30
 
 
 @pytest.mark.parametrize("options, dropped", [([], 0), (["--drop-leaks", "train"], 1), (["--drop-leaks", "test"], 1)])

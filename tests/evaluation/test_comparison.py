@@ -83,7 +83,7 @@ def test_an_unknown_metric_names_near_ones():
         target_metric("ccc", {"label": LABEL})
 
 
-@pytest.mark.parametrize("speakers", [2, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 24))])
+@pytest.mark.parametrize("speakers", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 10, 24))])
 def test_a_null_difference_is_rarely_claimed(speakers):
     """Two classifiers of equal skill whose errors vary by speaker: at most 5 % (and sampling error) claim a gain."""
     rng = np.random.default_rng(speakers)

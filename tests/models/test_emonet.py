@@ -59,7 +59,7 @@ def saved(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("expressions", [5, 8])
+@pytest.mark.parametrize("expressions", [pytest.param(5, marks=pytest.mark.slow), 8])
 def test_it_answers_as_the_published_network_does(expressions, real_data):
     published = json.loads((real_data / "emonet" / "emonet_state_dict.json").read_text())[str(expressions)]
     network = EmoNet(expressions)

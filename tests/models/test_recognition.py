@@ -26,10 +26,10 @@ def noise(seconds, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_depends_neither_on_the_batch_nor_on_its_size(kind):
     network = loaded(kind, window_sec=3.0, overlap_sec=1.0)
-    waves = [noise(seconds, seed) for seed, seconds in enumerate((1.1, 0.3, 8.0))]
+    waves = [noise(seconds, seed) for seed, seconds in enumerate((1.1, 0.3, 5.0))]
     languages = ["", "zh", "de"]
     alone = [network.write([wave], [language], 1)[0] for wave, language in zip(waves, languages, strict=True)]
-    for batch in (1, 2, 8):
+    for batch in (2, 8):
         together = network.write(waves, languages, batch)
         assert [s.text for s in together] == [s.text for s in alone]
         assert [s.language for s in together] == [s.language for s in alone]

@@ -34,7 +34,6 @@ CASES = {
     ),
     "one-cycle": ([Stage("a", "all", 3, "1e-2", "one-cycle")], {"clip": 0.0, "average": 0.5}),
 }
-LONG = ("average, patience", "plateau, seconds")
 # That what a case stands for takes place in it at all.
 HAPPENED = {
     "several stages": lambda history: list(history.stage) == ["head", "whole", "whole"],
@@ -80,7 +79,9 @@ def assert_equal(first, second):
     assert first[1] == second[1]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in CASES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "several stages")) for name in CASES]
+)
 def test_after_any_batch(run, name):
     """At every batch of every epoch; then once more, two batches later."""
     counted = Watched()
@@ -110,11 +111,14 @@ def test_after_every_step(run, name):
     assert_equal(resumed, whole)
 
 
-@pytest.mark.parametrize("steps", [2, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 5))])
-def test_with_checkpoints_now_and_then(run, steps):
+@pytest.mark.parametrize(
+    ("steps", "places"),
+    [(2, (3, 8)), *(pytest.param(steps, range(1, 10), marks=pytest.mark.slow) for steps in (0, 2, 5))],
+)
+def test_with_checkpoints_now_and_then(run, steps, places):
     """What was done since the last one is done again; 0: only at the ends of epochs."""
     whole = run(CASES["several stages"], "whole", checkpoint_steps=steps)
-    for at in range(1, 10):
+    for at in places:
         with pytest.raises(Interrupted):
             run(CASES["several stages"], f"at-{at}", progress=Watched(at), checkpoint_steps=steps)
         assert_equal(run(CASES["several stages"], f"at-{at}", checkpoint_steps=7), whole)
@@ -124,7 +128,7 @@ def test_where_a_checkpoint_after_each_epoch_would_cost_too_much(run, monkeypatc
     """The best weights are then ahead of the checkpoint."""
     monkeypatch.setattr(Keeper, "worthwhile", lambda _: False)
     whole = run(CASES["several stages"], "whole", checkpoint_steps=4)
-    for at in range(1, 10):
+    for at in range(1, 10, 2):
         with pytest.raises(Interrupted):
             run(CASES["several stages"], f"at-{at}", progress=Watched(at), checkpoint_steps=4)
         assert_equal(run(CASES["several stages"], f"at-{at}", checkpoint_steps=4), whole)
@@ -136,13 +140,13 @@ def test_while_rows_are_loaded(run, workers):
     case = (CASES["several stages"][0], {"num_workers": workers})
     counted = Watched()
     whole = run(CASES["several stages"], "whole", load=counted)
-    for at in range(1, counted.calls + 1, 12):
+    for at in range(1, counted.calls + 1, 25):
         with pytest.raises(Interrupted):
             run(case, f"at-{at}", load=Watched(at))
         assert_equal(run(case, f"at-{at}"), whole)
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["before", "after"])
 def test_around_any_write(run, monkeypatch, done):
     """Before or after any file gets its name: best weights, a checkpoint's tensors, its record, a table.
 
@@ -182,7 +186,7 @@ def test_during_a_sweep_and_after_it(run, monkeypatch):
     monkeypatch.setattr(finder, "sweep", short)
     counted = Watched()
     whole = run(FOUND, "whole", progress=counted)
-    for at in (6, 12, 15, 16, 22, counted.calls):
+    for at in (6, 15, 16, counted.calls):
         with pytest.raises(Interrupted):
             run(FOUND, f"at-{at}", progress=Watched(at))
         again = Watched()
