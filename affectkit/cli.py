@@ -23,6 +23,7 @@ from affectkit.commands.extract_features import extract_features
 from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
+from affectkit.commands.label import label
 from affectkit.commands.learning_curve import learning_curve
 from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
@@ -69,6 +70,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (select, ()),
     (learning_curve, (("estimators", "build"),)),
     (query, ()),
+    (label, ()),
     (report, ()),
     (plot, ()),
     (watch, ()),

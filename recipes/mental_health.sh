@@ -7,7 +7,7 @@
 # on      your own sessions: a folder of recordings (or of landmarks) and one table video,start_sec,end_sec,subject,
 #         session,stress,... with a label per second, minute or session (manifests/README.md has the layouts). Without
 #         a folder, a synthetic twin
-# takes   the twin of 12 people: about 80 CPU seconds
+# takes   the twin of 10 people: about 60 CPU seconds
 # expect  on the twin, whose postures were made to tell stress: a CCC of stress above the train mean's 0 within subjects
 #         too; of depression and anxiety, known of two thirds of the sessions, little. Figures of a twin mean nothing
 #         for people
@@ -18,8 +18,8 @@ runs=${RUNS:-runs}/mental_health
 corpus=${1:-}
 targets=${TARGETS:-stress=1:5,depression=0:27,anxiety=0:21} epochs=${EPOCHS:-50} folds=${STOPPING_FOLDS:-5}
 if [ -z "$corpus" ]; then
-  corpus=$runs/corpus epochs=${EPOCHS:-8} folds=${STOPPING_FOLDS:-1}
-  affectkit synthesize sessions "$corpus" --size "${SIZE:-900}" --speakers "${SPEAKERS:-12}" --resume
+  corpus=$runs/corpus epochs=${EPOCHS:-4} folds=${STOPPING_FOLDS:-1}
+  affectkit synthesize sessions "$corpus" --size "${SIZE:-600}" --speakers "${SPEAKERS:-10}" --resume
 fi
 manifest=$runs/manifest
 

@@ -8,7 +8,7 @@
 #         in every emotion, so words tell nothing there, and the verdict must be that fusing does not help. Without it, a
 #         synthetic twin whose sentences tell the emotion for the most part
 #         ASR=openai/whisper-base hears what has no text; TEXT_EN, TEXT_ZH=bert-base-chinese are fine-tuned
-# takes   the twin of 200 clips: about 2 minutes on one core; of ESD (23 hours), openSMILE alone takes half an hour
+# takes   the twin of 120 clips: about 80 CPU seconds; of ESD (23 hours), openSMILE alone takes half an hour
 # expect  the twin with SIZE=800 SPEAKERS=20: voice UAR .702, words .778, gated fusion .820, better than words by .042
 #         [.013, .071]. With SENTENCES=parallel, as in ESD itself: words .250, fusing adds .002 [-.002, .005] to voice alone
 #
@@ -19,7 +19,7 @@ corpus=${1:-}
 asr=${ASR:-openai/whisper-base}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus asr=${ASR:-tiny-random:whisper}
-  affectkit synthesize esd "$corpus" --size "${SIZE:-200}" --speakers "${SPEAKERS:-10}" --sentences "${SENTENCES:-telling}" --resume
+  affectkit synthesize esd "$corpus" --size "${SIZE:-120}" --speakers "${SPEAKERS:-6}" --sentences "${SENTENCES:-telling}" --resume
 fi
 manifest=$runs/all
 classes=(--labels angry,happy,neutral,sad)

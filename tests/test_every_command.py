@@ -23,7 +23,7 @@ from affectkit.labels import Target
 
 RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl", ".lock"}  # what says when and how fast, and who writes
 ONE_FILE = ("predict", "query")  # write a file alone, at once: there is nothing to resume
-LOOKS_ON = ("serve", "watch")  # do not end by themselves, and write nothing
+LOOKS_ON = ("label", "serve", "watch")  # do not end by themselves: tests of their own look at what they write
 COMMANDS = [command.name for command in app.registered_commands if command.name not in LOOKS_ON]
 
 

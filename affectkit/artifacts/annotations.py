@@ -6,15 +6,17 @@ told to have been written is on the disk; a line that a killed process had not e
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from affectkit.artifacts.files import SCHEMA, misfit, sync_folder
@@ -86,7 +88,10 @@ def parse_annotation(data: Any, targets: Mapping[str, Target]) -> Annotation:
         raise ValueError("'seconds' is negative")
     for name, value in given.labels.items():
         _check_label(name, value, targets)
-    return given
+    # Of what a journal repeats in each line, one copy is held: half of the memory that it takes while it is open.
+    labels = {intern(name): intern(value) if isinstance(value, str) else value for name, value in given.labels.items()}
+    once: dict[str, Any] = {name: intern(getattr(given, name)) for name in ("id", "annotator", "tool")}
+    return replace(given, labels=labels, **once)
 
 
 def _check_label(name: str, value: str | float, targets: Mapping[str, Target]) -> None:
@@ -205,6 +210,8 @@ class Journal:
 
     def _write(self, data: Mapping[str, Any]) -> None:
         line = (json.dumps(without_nan(dict(data)), ensure_ascii=False) + "\n").encode()
+        if not os.fstat(self._file).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "its file was deleted or replaced", str(self.path))
         try:
             os.ftruncate(self._file, self._end)  # what an earlier failure may have left
             done = 0
@@ -219,9 +226,10 @@ class Journal:
 
 
 @contextmanager
-def open_journal(path: Path, targets: Sequence[Target]) -> Iterator[Journal]:
-    """Open `labels.jsonl` to add to it, or make it. Raises "busy" where another process writes it, "input" where it is
-    of the same targets with other classes, and what `read_annotations` raises."""
+def open_journal(path: Path, targets: Sequence[Target], *, alone: bool = False) -> Iterator[Journal]:
+    """Open `labels.jsonl` to add to it, or make it. alone: it is to have no other targets: who answers a row anew
+    answers all of them. Raises "busy" where another process writes it, "input" where it is of the same targets with
+    other classes, and what `read_annotations` raises."""
     path = Path(path)
     wanted = {target.name: target for target in targets}
     with locked(path.parent, path.with_name(f".{path.name}.lock")):
@@ -230,6 +238,9 @@ def open_journal(path: Path, targets: Sequence[Target]) -> Iterator[Journal]:
             here = ", ".join(before.targets[odd].classes) or before.targets[odd].scale
             what = f"has labels of {odd} with {here}"
             raise AffectkitError("input", what, file=path, remedy="name the same ones, or another file")
+        if alone and before.targets and before.targets.keys() != wanted.keys():
+            what = f"has labels of {', '.join(before.targets)}, not of {', '.join(wanted)}"
+            raise AffectkitError("input", what, file=path, remedy="ask for the same ones, or name another file")
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             os.ftruncate(file, max((place for *_, place in _lines(path)), default=0))

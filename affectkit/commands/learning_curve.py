@@ -14,7 +14,7 @@ StrategiesOpt = Annotated[
     typer.Option(
         "--strategy",
         help="What asks for the next rows, as query has it: margin, or margin=.7,random=.3. Repeatable; random is "
-        "always among them (default: random, margin).",
+        "always among them (default: random, least-confidence).",
     ),
 ]
 StartOpt = Annotated[
@@ -80,7 +80,7 @@ def learning_curve(
     from affectkit.reporting.browser import write_page
     from affectkit.results.lineage import digests, lineage
 
-    chosen = list(dict.fromkeys([RANDOM, *(strategy or ["margin"])]))
+    chosen = list(dict.fromkeys([RANDOM, *(strategy or ["least-confidence"])]))
     for name in chosen:
         parse_strategies(name)
     estimator = build_estimator(model, plugin_options)

@@ -82,7 +82,7 @@ def query(
     output: OutputOpt,
     sources: SourcesArg = None,
     count: CountOpt = 100,
-    strategy: StrategyOpt = "margin",
+    strategy: StrategyOpt = "least-confidence",
     manifest: opt.OptionalManifest = None,
     features: FeaturesOpt = None,
     target: opt.PredictedTargets = None,

@@ -1,6 +1,5 @@
 """`affectkit serve`."""
 
-import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,11 +66,12 @@ def serve(
     except ImportError as error:
         remedy = "pip install 'affectkit[serve]'"
         raise AffectkitError("environment", f"serving needs {error.name}", remedy=remedy) from None
-    from affectkit.serving.app import create_app, log_to_stderr
+    from affectkit.serving.app import create_app
     from affectkit.serving.service import Service
     from affectkit.serving.settings import settings_of
+    from affectkit.web import listen, log_to_stderr
 
-    _check_address(host, port)
+    listen(host, port).close()  # refused before models are loaded
     log_to_stderr()
     known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
     known["feedback"] = feedback
@@ -90,12 +90,3 @@ def serve(
     if service.failed:
         raise AffectkitError("environment", "inference has ended", remedy="start it again; the log says why")
     return Outcome()
-
-
-def _check_address(host: str, port: int) -> None:
-    """Raises "usage", before models are loaded, for an address that cannot be listened on."""
-    try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
-        remedy = "name another --host" if isinstance(error, socket.gaierror) else "name another --port"
-        raise AffectkitError("usage", f"cannot listen on {host}:{port}: {error.strerror}", remedy=remedy) from None

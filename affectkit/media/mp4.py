@@ -117,13 +117,23 @@ def frame_rate(path: str | Path) -> float | None:
         header = _find(file, (b"mvhd",), *movie)
         if header and _length_and_scale(file, header)[1] == 0:
             return 0.0
-        for name, *span in _atoms(file, *movie):
-            start, end = span
-            handler = _find(file, (b"mdia", b"hdlr"), start, end) if name == b"trak" else None
-            if handler and file.at(handler[0] + 8, 4) == b"vide":
-                header = _find(file, (b"mdia", b"mdhd"), start, end)
-                length, scale = _length_and_scale(file, header) if header else (0, 0)
-                sizes = _find(file, (b"mdia", b"minf", b"stbl", b"stsz"), start, end)
-                count = int.from_bytes(file.at(sizes[0] + 8, 4), "big") if sizes else 0
-                return count * scale / length if length else 0.0
+        for start, end in _picture_tracks(file, movie):
+            header = _find(file, (b"mdia", b"mdhd"), start, end)
+            length, scale = _length_and_scale(file, header) if header else (0, 0)
+            sizes = _find(file, (b"mdia", b"minf", b"stbl", b"stsz"), start, end)
+            count = int.from_bytes(file.at(sizes[0] + 8, 4), "big") if sizes else 0
+            return count * scale / length if length else 0.0
     return None
+
+
+def has_pictures(file: OpenFile) -> bool:
+    """Whether there is a track of them."""
+    movie = _find(file, (b"moov",), 0, file.size) if is_mp4(file.head) else None
+    return movie is not None and any(True for _ in _picture_tracks(file, movie))
+
+
+def _picture_tracks(file: OpenFile, movie: Span) -> Iterator[Span]:
+    for name, start, end in _atoms(file, *movie):
+        handler = _find(file, (b"mdia", b"hdlr"), start, end) if name == b"trak" else None
+        if handler and file.at(handler[0] + 8, 4) == b"vide":
+            yield start, end

@@ -16,12 +16,13 @@ from affectkit.media.texts import language_of, written_in
 from affectkit.plain import without_nan
 from affectkit.serving import answers, decoding, fusing
 from affectkit.serving.batching import Outcome
-from affectkit.serving.failures import Refused, of_affectkit
+from affectkit.serving.failures import of_affectkit
 from affectkit.serving.fusing import TextFeatures
 from affectkit.serving.hearing import Spoken
 from affectkit.serving.metrics import Timings
 from affectkit.serving.models import Answer, Served
 from affectkit.serving.service import Columns, Language, Service
+from affectkit.web import Refused
 
 
 class AnalyzeFields(TextFeatures):

@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
 from affectkit import __version__, console
 from affectkit.errors import AffectkitError
-from affectkit.plain import printable
 from affectkit.serving import decoding, uploads
 from affectkit.serving import documentation as doc
 from affectkit.serving.analysis import AnalyzeFields, analyze
-from affectkit.serving.failures import Refused, of_affectkit
+from affectkit.serving.failures import of_affectkit
 from affectkit.serving.feedback import Correction
 from affectkit.serving.guard import Guard
 from affectkit.serving.metrics import Timings
@@ -32,14 +29,11 @@ from affectkit.serving.predicting import PredictBody, PredictFields, predict_fil
 from affectkit.serving.sentences import Recording, Sentence, sentiment, transcribe
 from affectkit.serving.service import Service, end_on_signals
 from affectkit.serving.settings import settings_of
+from affectkit.web import JSON, Refused, add_refusals, content_type, log_to_stderr, page_headers, refusal
 
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src blob:; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 REFUSALS = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)
 
 
@@ -54,20 +48,6 @@ def __getattr__(name: str) -> Any:
         decoding.end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))  # one of several workers
         return app
     raise AttributeError(name)
-
-
-def log_to_stderr() -> None:
-    """A line for a message, with its time, and tracebacks: for hours, not for one command."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
-    library = logging.getLogger("affectkit")
-    library.handlers, library.propagate = [handler], False
-    library.setLevel(logging.INFO)
-
-
-class _Lines(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))
 
 
 def create_app(service: Service) -> Any:
@@ -89,38 +69,19 @@ def create_app(service: Service) -> Any:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    _add_refusals(app)
+    add_refusals(app)
+
+    @app.exception_handler(AffectkitError)
+    async def of_library(request: Request, error: AffectkitError) -> JSONResponse:
+        state = request.scope["state"]
+        return refusal(of_affectkit(error, state.get("folder")), state["request_id"])
+
     _add_states(app, service)
     _add_models(app, service)
     _add_published(app, service)
     _add_page(app)
     app.add_middleware(Guard, service=service)
     return app
-
-
-def _add_refusals(app: FastAPI) -> None:
-    """One body for every status."""
-
-    def refusal(request: Request, refused: Refused, headers: Any = None) -> JSONResponse:
-        request_id = request.scope.get("state", {}).get("request_id", "")
-        return JSONResponse(refused.body(request_id), refused.status, {**(headers or {}), **refused.headers})
-
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
-        return refusal(request, error)
-
-    @app.exception_handler(AffectkitError)
-    async def of_library(request: Request, error: AffectkitError) -> JSONResponse:
-        return refusal(request, of_affectkit(error, request.scope["state"].get("folder")))
-
-    @app.exception_handler(HTTPException)
-    async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
-        return refusal(request, Refused(error.status_code, str(error.detail).lower()), error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [{"field": ".".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
-        return refusal(request, Refused(422, wrong[0]["why"], code="validation", details={"fields": wrong[:20]}))
 
 
 def _add_states(app: FastAPI, service: Service) -> None:
@@ -180,7 +141,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
               openapi_extra=doc.body(files, texts), responses=answers)  # fmt: skip
     async def predict(request: Request) -> Any:
         timings = Timings()
-        if uploads.content_type(request) == uploads.JSON:
+        if content_type(request) == JSON:
             answer = await predict_json(service, await uploads.read_json(request, PredictBody), timings)
             return _timed(request, answer, timings)
         with service.place() as folder:
@@ -189,7 +150,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
             return _timed(request, await predict_files(service, form.files, folder, fields, timings), timings)
 
     correction = doc.of_json(Correction, doc.CORRECTION)
-    written = {**doc.example({"key": "1f2e", "new": True}), **doc.errors(*REFUSALS, 403, 501, 507)}
+    written = {**doc.example({"key": "1f2e", "new": True}), **doc.errors(*REFUSALS, 403, 421, 501, 507)}
 
     @app.post("/v1/feedback", tags=["models"], summary="What an answer should have been",
               openapi_extra=doc.body(correction), include_in_schema=service.feedback.configured,
@@ -238,7 +199,7 @@ def _add_published(app: FastAPI, service: Service) -> None:
 def _add_page(app: FastAPI) -> None:
     """A page to try it with. Nothing of it comes from elsewhere, and it may ask nobody else."""
     kinds = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
-    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+    headers = {**page_headers(media="blob:", images="data:"), "Cache-Control": "no-cache"}
 
     async def page(request: Request) -> FileResponse:
         name = request.url.path[1:] or "index.html"

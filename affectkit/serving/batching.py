@@ -18,10 +18,10 @@ from typing import Any
 
 from affectkit.artifacts.predictions import prediction_column
 from affectkit.errors import AffectkitError
-from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, answer
 from affectkit.serving.settings import ServeSettings
+from affectkit.web import Refused
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from typing import Any
 
 from affectkit.media.audio import read_stretches
 from affectkit.media.cuts import Windows
-from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Metrics
+from affectkit.web import Refused
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from affectkit.serving.failures import CODES
+from affectkit.web import CODES
 
 
 class Problem(BaseModel):
@@ -22,9 +22,9 @@ class ErrorBody(BaseModel):
 
 
 _MEANT = {
-    400: "The body cannot be read", 401: "No valid token",
-    403: "Another site's page", 404: "No such model", 408: "The body came too slowly",
-    413: "Too many bytes, seconds or rows", 415: "Another content type", 422: "No answer; the message says why",
+    400: "The body cannot be read", 401: "No valid token", 403: "Another site's page", 404: "No such model",
+    408: "The body came too slowly", 413: "Too many bytes, seconds or rows", 415: "Another content type",
+    421: "Another host", 422: "No answer; the message says why",
     429: "At capacity: try again after Retry-After seconds", 501: "The service was started without what this needs",
     503: "Ending, or replacing a part: try again", 504: "No answer in time", 507: "It could not be written",
 }  # fmt: skip

@@ -1,50 +1,15 @@
-"""Every refusal of the service: one exception, one body."""
+"""What an error of the library is to a client."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from affectkit.errors import AffectkitError
+from affectkit.web import Refused
 
-# What a status means, where whoever refuses has no word of its own.
-CODES = {
-    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    408: "request_timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 422: "input",
-    429: "over_capacity", 500: "internal", 501: "not_configured", 503: "unavailable", 504: "timeout",
-    507: "not_written",
-}  # fmt: skip
 _STATUSES = {"usage": 422, "input": 422, "missing": 422, "busy": 429, "environment": 503}
-
-
-class Refused(Exception):
-    """A request that is not answered. details: for programs; retry_after: seconds."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        code: str = "",
-        details: Mapping[str, Any] | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code or CODES.get(status, "error")
-        self.details, self.retry_after = dict(details or {}), retry_after
-
-    @property
-    def headers(self) -> dict[str, str]:
-        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(max(1, round(self.retry_after)))
-        return headers
-
-    def body(self, request_id: str) -> dict[str, Any]:
-        error = {"code": self.code, "message": self.message, "request_id": request_id, "details": self.details}
-        return {"error": error}
 
 
 def of_affectkit(error: AffectkitError, folder: Path | None = None) -> Refused:

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,8 +26,8 @@ from affectkit.artifacts.annotations import (
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.serving import uploads
-from affectkit.serving.failures import Refused
 from affectkit.serving.models import Served
+from affectkit.web import Refused, refuse_foreign
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class Correction(BaseModel):
 class Feedback:
     """The journal that the service was told to write, if any."""
 
-    def __init__(self, path: Path | None, models: Mapping[str, Served]) -> None:
-        """Raises "usage" where two models differ in the classes, or the scale, of a target; and as `open_journal`."""
-        self._open = ExitStack()
+    def __init__(self, path: Path | None, models: Mapping[str, Served], *, guarded: bool = False) -> None:
+        """guarded: who asks bears a token. Raises "usage" where two models differ in the classes, or the scale, of a
+        target; and as `open_journal`."""
+        self._open, self._guarded = ExitStack(), guarded
         self.journal: Journal | None = None
         if path is not None:
             self.journal = self._open.enter_context(open_journal(path, list(_targets(models).values())))
@@ -66,7 +67,10 @@ class Feedback:
         if self.journal is None:
             remedy = "start it with --feedback, or with AFFECTKIT_SERVE_FEEDBACK"
             raise Refused(501, "the service was started without a file for feedback", details={"remedy": remedy})
-        _refuse_foreign(request)
+        refuse_foreign(request)
+        if not self._guarded and not _is_numeric(request.headers.get("host", "")):
+            what = "without a token corrections are taken at an IP address or localhost alone"
+            raise Refused(421, what, details={"remedy": "start it with AFFECTKIT_SERVE_TOKEN"})
         told = (await uploads.read_json(request, Correction)).model_dump()
         told["key"] = told["key"] or str(uuid4())
         try:
@@ -83,13 +87,13 @@ class Feedback:
         self._open.close()
 
 
-def _refuse_foreign(request: Request) -> None:
-    """A page of another site must not label in the name of who looks at it. Raises `Refused` 403."""
-    origin = request.headers.get("origin", "")
-    if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
-        raise Refused(403, "the request comes from another site's page")
-    if uploads.content_type(request) != uploads.JSON:  # the one that no form of another site can have
-        raise Refused(415, f"the body is no {uploads.JSON}")
+def _is_numeric(host: str) -> bool:
+    """Whether a Host header has no name that another site's owner could point at this machine (DNS rebinding)."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    try:
+        return name == "localhost" or bool(ip_address(name.strip("[]")))
+    except ValueError:
+        return False
 
 
 def _targets(models: Mapping[str, Served]) -> dict[str, Target]:

@@ -15,8 +15,8 @@ from affectkit.artifacts.predictions import probability_columns
 from affectkit.errors import AffectkitError
 from affectkit.fusion.table import LANGUAGE, LAYOUTS, LENGTH, TEXT, Tabulation
 from affectkit.labels import Target
-from affectkit.serving.failures import Refused
 from affectkit.serving.models import Served
+from affectkit.web import Refused
 
 Share = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
 

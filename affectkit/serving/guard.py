@@ -13,8 +13,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from affectkit.serving.failures import Refused
 from affectkit.serving.service import Service
+from affectkit.web import Refused
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 from affectkit import registry
 from affectkit.media import read_audio
 from affectkit.media.texts import language_of, written_in
-from affectkit.serving.failures import Refused
 from affectkit.serving.settings import ServeSettings
 from affectkit.transcribers import QUIETEST
 from affectkit.transcribers._listen import loudest
+from affectkit.web import Refused
 
 _PAUSE = 0.5  # s, between two segments of a transcript
 

@@ -15,10 +15,11 @@ from affectkit.errors import AffectkitError
 from affectkit.media.texts import written_in
 from affectkit.serving import answers, decoding
 from affectkit.serving.batching import Outcome
-from affectkit.serving.failures import Refused, of_affectkit
+from affectkit.serving.failures import of_affectkit
 from affectkit.serving.metrics import Timings
 from affectkit.serving.models import Answer, Served
 from affectkit.serving.service import Columns, Language, Service
+from affectkit.web import Refused
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 

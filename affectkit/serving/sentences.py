@@ -11,9 +11,9 @@ from affectkit.inference.texts import DECLINED
 from affectkit.media.texts import language_of, written_in
 from affectkit.plain import without_nan
 from affectkit.serving import answers, decoding
-from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Timings
 from affectkit.serving.service import Language, Service
+from affectkit.web import Refused
 
 
 class Sentence(BaseModel):

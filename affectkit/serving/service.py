@@ -20,12 +20,12 @@ from pydantic import Field
 from affectkit.errors import AffectkitError
 from affectkit.serving import decoding
 from affectkit.serving.batching import Batcher, Outcome
-from affectkit.serving.failures import Refused
 from affectkit.serving.feedback import Feedback
 from affectkit.serving.hearing import Hearing
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, load_served
 from affectkit.serving.settings import ServeSettings
+from affectkit.web import Refused
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Service:
         self.metrics = Metrics()
         self.decoder = decoding.Decoder(settings.decode_workers, self.metrics)
         self.hearing = Hearing(settings)
-        self.feedback = Feedback(settings.feedback, self.models)
+        self.feedback = Feedback(settings.feedback, self.models, guarded=bool(settings.token))
         self.batcher: Batcher
         self.folder: Path
         self.in_flight = 0

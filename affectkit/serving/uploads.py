@@ -16,10 +16,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from affectkit.plain import parse_json
-from affectkit.serving.failures import Refused
+from affectkit.web import JSON, Refused, content_type
 
 T = TypeVar("T", bound=BaseModel)
-FORM, JSON = "multipart/form-data", "application/json"
+FORM = "multipart/form-data"
 _MOST_FIELDS = 256
 
 
@@ -56,10 +56,6 @@ class UploadForm:
         if "columns" in values:
             values["columns"] = _json(values["columns"], "columns is")
         return checked(shape, values)
-
-
-def content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_form(request: Request, folder: Path, most_files: int, most_characters: int) -> UploadForm:

@@ -5,7 +5,7 @@
 #         small networks from scratch, and a face expert that is fine-tuned on the drawn faces of AffectNet's twin
 # needs   EmoNet's weights in models/emonet/pretrained (from its authors, CC BY-NC-ND 4.0, research only), or FACE: a run
 #         folder of import-model
-# takes   a twin of 400 images about 90 CPU seconds
+# takes   a twin of 200 images about 60 CPU seconds
 # expect  a comparison of the fusion with the better of the two, with an interval; on the twin with SIZE=1500
 #         PORTRAITS=800, whose scene network starts from random weights, -.00 to .04 CCC for 281 test images; figures of a
 #         twin mean nothing for real images
@@ -19,13 +19,13 @@ backbone=${3:-open_clip:ViT-B-32/laion2b_s34b_b79k} face=${4:-}
 
 if [ -z "$root" ]; then
   root=$study/corpus backbone=tiny-random:timm,name=test_resnet,size=64 face=$study/face
-  export UNFROZEN_EPOCHS=2
-  affectkit synthesize "$corpus" "$root" --size "${SIZE:-400}" --speakers 24 --resume  # people, or themes
+  export FROZEN_EPOCHS=4 UNFROZEN_EPOCHS=2
+  affectkit synthesize "$corpus" "$root" --size "${SIZE:-200}" --speakers 24 --resume  # people, or themes
 fi
 affectkit prepare-manifest "$corpus" "$root" -o "$study/manifest" --overwrite
 
 if [ "$face" = "$study/face" ]; then
-  affectkit synthesize affectnet "$study/portraits" --size "${PORTRAITS:-300}" --seed 1 --resume
+  affectkit synthesize affectnet "$study/portraits" --size "${PORTRAITS:-150}" --seed 1 --resume
   affectkit prepare-manifest affectnet "$study/portraits" -o "$study/portraits_manifest" --overwrite
   affectkit finetune --manifest "$study/portraits_manifest" --base-model "$backbone" --target valence,arousal \
     --crop face --on-error skip --epochs 8 --batch-size 16 --learning-rate 3e-3 --schedule one-cycle -o "$study/face_network" --resume

@@ -47,7 +47,7 @@ def queue(study, affectkit, *words, name="q.csv", code=0):
 
 
 def test_neither_test_rows_nor_their_people_are_asked_about(study, affectkit):
-    found = queue(study, affectkit, "-n", 60)
+    found = queue(study, affectkit, "-n", 60, "--strategy", "margin")
     people = {f"r{number:02}" for number in range(50)}
     assert set(found["id"]) == {key for key in people if int(key[1:]) % 3}
     assert list(found["score"]) == sorted(found["score"], reverse=True)

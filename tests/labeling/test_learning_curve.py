@@ -45,7 +45,8 @@ def study(tmp_path_factory):
 
 def line(study, *more):
     table = ["--manifest", study / "rows.csv", "--features", study / "table.csv", "--c-grid", 1]
-    return ["learning-curve", *table, "--start", 12, "--step", 9, "--rounds", 2, *more]
+    chosen = [] if "--strategy" in more else ["--strategy", "margin"]
+    return ["learning-curve", *table, "--start", 12, "--step", 9, "--rounds", 2, *chosen, *more]
 
 
 def test_curves_begin_alike_and_a_run_is_the_same_again(affectkit, study, tmp_path):
@@ -88,21 +89,31 @@ def test_what_was_finished_is_not_trained_again(affectkit, study, tmp_path, monk
     assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_test_rows_and_labels_that_nobody_asked_for_tell_nothing(affectkit, study, tmp_path):
-    """Labels of rows at the far end of the pool, and features of test rows, do not move what is asked for first."""
-    affectkit(*line(study, "--seeds", 1, "--rounds", 1, "--strategy", "entropy", "-o", tmp_path / "a"))
+def test_labels_of_test_rows_and_those_that_nobody_asked_for_steer_nothing(affectkit, study, tmp_path, monkeypatch):
+    from affectkit.labeling import learning_curve
+
+    ask, asked = learning_curve.Simulation._asked, []
+
+    def heard(self, strategy, answers, *more):
+        rows = ask(self, strategy, answers, *more)
+        asked.append([answers.frame["id"].iloc[row] for row in rows])
+        return rows
+
+    monkeypatch.setattr(learning_curve.Simulation, "_asked", heard)
     rows = pd.read_csv(study / "rows.csv")
-    rows.loc[rows["split"] == "test", "label"] = "high"
-    for name in ("high", "low", "rare"):
-        rows.loc[rows.index[rows["split"] == "test"][:9], "label"] = name
-    rows.loc[[0, 4], "label"] = ["low", "rare"]
+    pool = rows[rows["split"] == "train"].reset_index(drop=True)
+    first = pool["id"][np.random.default_rng([0, 0]).permutation(len(pool))[:12]]  # as the docstring of the module says
+    known = rows["id"].isin(first)
+    rows.loc[~known, "label"] = np.roll(rows.loc[~known, "label"], 1)
     (tmp_path / "other").mkdir()
     rows.to_csv(tmp_path / "other" / "rows.csv", index=False)
     (tmp_path / "other" / "table.csv").write_text((study / "table.csv").read_text())
-    affectkit(*line(tmp_path / "other", "--seeds", 1, "--rounds", 1, "--strategy", "entropy", "-o", tmp_path / "b"))
-    # Other test labels: other values, but the start's model is the same, so what differs is the judging alone.
-    a, b = (pd.read_csv(tmp_path / name / "learning_curve.csv") for name in "ab")
-    assert (a["labels"] == b["labels"]).all() and not np.allclose(a["uar"], b["uar"])
+    for folder in (study, tmp_path / "other"):
+        once = line(folder, "--seeds", 1, "--rounds", 1, "--strategy", "entropy")
+        affectkit(*once, "-o", tmp_path / f"of-{folder.name}")
+    assert asked[:2] == asked[2:] and len(asked[1]) == 9
+    values = [pd.read_csv(path / "learning_curve.csv")["uar"] for path in sorted(tmp_path.glob("of-*"))]
+    assert not np.allclose(*values)
 
 
 def test_folds_take_turns_to_judge(affectkit, study, tmp_path):

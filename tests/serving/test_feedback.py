@@ -15,6 +15,7 @@ SAID = {"id": "r01", "annotator": "ann", "labels": {"label": "high"}, "comment":
 def served(models, tmp_path_factory):
     path = tmp_path_factory.mktemp("feedback") / "labels.jsonl"
     with opened({"table": models["table"]}, feedback=path) as client:
+        client.headers["host"] = "127.0.0.1:8001"
         yield client, path
 
 
@@ -63,7 +64,11 @@ def test_pages_of_other_sites_cannot_correct(served):
         answer = client.post("/v1/feedback", content=b'{"id": "r"}', headers={"content-type": kind})
         refusal(answer, 415)
     assert path.read_bytes() == before
-    own = {"origin": "http://testserver"}
+    for host in ("evil.example", "evil.example:8001", "127.0.0.1.evil.example", ""):
+        answer = client.post("/v1/feedback", json={**SAID, "key": "k4"}, headers={"host": host})
+        refusal(answer, 421)
+    assert path.read_bytes() == before
+    own = {"origin": "http://127.0.0.1:8001"}
     assert client.post("/v1/feedback", json={**SAID, "key": "k4"}, headers=own).status_code == 200
 
 
@@ -81,6 +86,13 @@ def test_nothing_is_acknowledged_that_the_disk_did_not_take(served, monkeypatch)
         refusal(answer, 507)
     assert path.read_bytes() == before
     assert client.post("/v1/feedback", json={**SAID, "key": "k5"}).json()["new"]
+
+
+def test_with_a_token_any_name_will_do(models, tmp_path):
+    with opened({"table": models["table"]}, feedback=tmp_path / "l.jsonl", token="t") as client:
+        names = {"host": "affect.example", "authorization": "Bearer t"}
+        assert client.post("/v1/feedback", json=SAID, headers=names).json()["new"]
+        refusal(client.post("/v1/feedback", json=SAID, headers={"host": "127.0.0.1"}), 401)
 
 
 def test_without_a_file_it_is_not_offered(models):
