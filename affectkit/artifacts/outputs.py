@@ -65,7 +65,7 @@ class TargetPrediction:
     def classes(self) -> np.ndarray:
         """[N] text, the most probable class, the first of equals; "" where the row was declined."""
         known = self.known
-        best = np.where(known, np.nan_to_num(self.values).argmax(axis=1), 0)
+        best = np.where(known, self.values.argmax(axis=1), 0)
         return np.where(known, np.array(self.target.classes, dtype=object)[best], "")
 
     def __len__(self) -> int:

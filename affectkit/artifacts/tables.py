@@ -247,7 +247,7 @@ def read_plain(
         columns[name] = cells
     # A row whose first cell is blank may be blank altogether.
     first = columns[header[0]]
-    blank = np.isnan(first).any() if first.dtype == float else not all(map(str.strip, first))
+    blank = np.isnan(first).any() if first.dtype == float else _holds_blank(table[header[0]])
     return None if blank else columns
 
 
@@ -295,6 +295,12 @@ def _texts(column: pyarrow.ChunkedArray) -> np.ndarray:
         return column.to_numpy()
     encoded = column.dictionary_encode().combine_chunks()
     return encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
+
+
+def _holds_blank(column: pyarrow.ChunkedArray) -> bool:
+    import pyarrow.compute as compute
+
+    return bool(compute.any(compute.equal(compute.utf8_trim_whitespace(column), "")).as_py())
 
 
 def _numbers(column: pyarrow.ChunkedArray) -> np.ndarray | None:

@@ -7,6 +7,7 @@ measures the distances of all rows to each pick. Both pick the same rows. python
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,9 @@ def run() -> list[dict]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = folder / "predictions.csv"
-        write_table(table, make_table(ROWS, CLASSES).drop(columns="label").assign(split="train"))
-        ours, theirs = ["query", str(table)], [MARGIN, str(table)]
+        made = make_table(ROWS, CLASSES)
+        write_table(table, made[["id", *(name for name in made if name.startswith("prob_"))]])
+        ours, theirs = ["query", "--strategy", "margin", str(table)], [MARGIN, str(table)]
         rows = [compared(f"query-margin, {ROWS:,} x {CLASSES}", folder, ours, theirs, LIMIT)]
         table.unlink()
         manifest = folder / "manifest.csv"
@@ -85,8 +87,9 @@ def write_features(folder: Path, manifest: Path) -> None:
 
 def compared(what: str, folder: Path, ours: list[str], theirs: list[str], limit: float | None = None) -> dict:
     found, peer = folder / "queue.csv", folder / "peer.csv"
-    seconds, memory = measured("-m", "affectkit", *ours, "-n", str(PICKS), "-o", str(found), "--overwrite")
-    their_seconds, their_memory = measured("-c", *theirs, str(peer), str(PICKS))
+    again = ["-m", "affectkit", *ours, "-n", str(PICKS), "-o", str(found), "--overwrite"]
+    seconds, memory = median_of(lambda: measured(*again))
+    their_seconds, their_memory = median_of(lambda: measured("-c", *theirs, str(peer), str(PICKS)))
     picked, expected = (list(pd.read_csv(file)["id"]) for file in (found, peer))
     assert set(picked) == set(expected), f"{what}: {len(set(picked) & set(expected))} of {PICKS} rows are the same"
     ratio = their_seconds / seconds
@@ -100,6 +103,11 @@ def compared(what: str, folder: Path, ours: list[str], theirs: list[str], limit:
         "target": f"<= {limit:g} s" if limit else f">= 1x, <= {MEMORY:g} GB",
         "ok": ok,
     }
+
+
+def median_of(run: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    """Of three runs, by seconds: the first finds nothing in the machine's memory."""
+    return sorted(run() for _ in range(3))[1]
 
 
 def measured(*words: str) -> tuple[float, float]:
