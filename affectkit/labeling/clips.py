@@ -12,7 +12,6 @@ import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -146,7 +145,7 @@ def open_clip(path: Path, start: float | None = None, end: float | None = None) 
     if clip.kind == "image":
         pixels = _png(path)
         return Bytes("image/png", len(pixels), lambda first, last: iter([pixels[first:last]]))
-    with _recorded(path) as sound:
+    with recording(path) as sound:
         first, last = _bounds(sound, path, start, end)
         size = _HEADER + 2 * sound.channels * (last - first)
     return Bytes("audio/wav", size, lambda a, b: _as_wav(path, start, end, a, b))
@@ -171,12 +170,6 @@ def _png(path: Path) -> bytes:
         return out.getvalue()
 
 
-@contextmanager
-def _recorded(path: Path) -> Iterator[Recording]:
-    with recording(path) as sound:
-        yield sound
-
-
 def _bounds(sound: Recording, path: Path, start: float | None, end: float | None) -> tuple[int, int]:
     """The first frame of a segment, and the one behind its last."""
     if problem := segment_error(path, start, end, sound.frames / sound.rate):
@@ -187,7 +180,7 @@ def _bounds(sound: Recording, path: Path, start: float | None, end: float | None
 
 def _as_wav(path: Path, start: float | None, end: float | None, first: int, last: int) -> Iterator[bytes]:
     """Bytes of the WAV, of 16 bits, that a segment would be: only the frames that they hold are decoded."""
-    with _recorded(path) as sound:
+    with recording(path) as sound:
         begin, stop = _bounds(sound, path, start, end)
         width = 2 * sound.channels
         if first < _HEADER:
@@ -219,7 +212,7 @@ def _wav_header(rate: int, channels: int, size: int) -> bytes:
 
 def peaks(path: Path, start: float | None = None, end: float | None = None) -> dict[str, object]:
     """{"seconds", "peaks": [[lowest, highest], ...]} of a segment, of all channels; decoded in blocks."""
-    with _decoding, _recorded(path) as sound:
+    with _decoding, recording(path) as sound:
         first, last = _bounds(sound, path, start, end)
         count = min(COLUMNS, last - first)
         edges = np.linspace(0, last - first, count + 1).astype(int)
