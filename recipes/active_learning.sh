@@ -4,9 +4,10 @@
 # what    7 classes, ComParE_2016 functionals, logistic regression; rows are asked for by least confidence. The corpus
 #         stands in for the person: `answer` looks its label up, where `affectkit label` would ask you. Then learning
 #         curves of strategies against random rows, people judged in turn, over ten seeds
-# on      EmoDB's folder; without one a synthetic twin with fewer features, rounds as many, seeds two
-# takes   about 5 minutes on 2 cores with EmoDB
-# expect  least-confidence needs about .6 of random's labels for its UAR; figures in README.md
+# on      EmoDB's folder; without one its synthetic twin, with fewer features and two seeds
+# takes   two minutes on 2 cores with EmoDB; the twin about a minute
+# expect  least-confidence needs .61 [.47, .79] of random's labels for its UAR; of a twin, whose voices overlap, little or
+#         nothing is saved. README.md has more
 #
 # usage: bash recipes/active_learning.sh [EMODB_ROOT]
 set -euo pipefail
