@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,22 @@ class Again:
         training = self.training
         workspace = workspace_of(training.estimator, folder, self.device, self.num_workers)
         training = replace(training, data=_split(training.data, inside, outside))
-        said = logging.getLogger("affectkit.estimators")
-        before = said.level
-        said.setLevel(logging.ERROR)  # what there is to warn of was said when the run was made
-        try:
+        with silent("estimators"):  # what there is to warn of was said when the run was made
             return training.run(cv=True, importance=False, progress=unwatched, workspace=workspace).predictions
-        finally:
-            said.setLevel(before)
+
+
+@contextmanager
+def silent(*rooms: str) -> Iterator[None]:
+    """No warnings of these folders of the package."""
+    loggers = [logging.getLogger(f"affectkit.{room}") for room in rooms]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, before, strict=True):
+            each.setLevel(level)
 
 
 def again(run: Path, *, device: str = "auto", num_workers: int = 0) -> Again:

@@ -8,9 +8,7 @@ judges; intervals are over seeds.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from affectkit.artifacts.reports import LEARNING_CURVE, LEARNING_CURVE_TABLE
 from affectkit.artifacts.tables import write_table
 from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
-from affectkit.estimators._again import Training
+from affectkit.estimators._again import Training, silent
 from affectkit.estimators._train import workspace_of
 from affectkit.evaluation.comparison import TargetMetric, value_of
 from affectkit.evaluation.intervals import ABOVE_ZERO, Estimate, Resampling, resample
@@ -94,7 +92,7 @@ class Simulation:
         data = replace(training.data, manifest=manifest, blocks=[block[places] for block in training.data.blocks])
         again = replace(training, data=data, settings=replace(training.settings, seed=seed))
         workspace = workspace_of(training.estimator, folder, self.device, self.num_workers)
-        with _silent():
+        with silent("estimators", "leakage"):  # it would be said for each of hundreds of fits
             trained = again.run(cv=False, importance=False, progress=unwatched, workspace=workspace)
         asked = set(table["id"][hidden])
         return trained.predictions, trained.in_sample.take(trained.in_sample.frame["id"].isin(asked).to_numpy())
@@ -166,20 +164,6 @@ def _parts(training: Training, known: np.ndarray, seeds: int) -> list[tuple[np.n
         what = "has no labelled train rows" if not len(pool) else "has no labelled test rows"
         raise AffectkitError("input", what, file=file, remedy="give a manifest of train and test rows, or of folds")
     return [(pool, test)] * seeds
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """What there is to warn of would be said for each of hundreds of fits."""
-    loggers = [logging.getLogger(f"affectkit.{name}") for name in ("estimators", "leakage")]
-    before = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, before, strict=True):
-            each.setLevel(level)
 
 
 Curves = dict[str, np.ndarray]  # strategy -> [S, R + 1], the metric of every seed at the start and after each round
