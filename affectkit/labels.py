@@ -88,6 +88,19 @@ class Target:
         return cls(name, kind, tuple(classes))
 
 
+POINTS = range(3, 11)  # the last point of a scale that is answered in whole points
+
+
+def in_points(scale: tuple[float, float] | None) -> bool:
+    """Whether a number is answered in whole points: from 0 or 1 to 3 up to 10."""
+    return scale is not None and scale[0] in (0, 1) and scale[1] in POINTS
+
+
+def usual_step(scale: tuple[float, float]) -> float:
+    """Between two answers of a number: 1 in whole points, else a hundredth of the scale's width."""
+    return 1.0 if in_points(scale) else (scale[1] - scale[0]) / 100
+
+
 def _is_scale(scale: Any) -> bool:
     numbers = isinstance(scale, list) and all(isinstance(end, (int, float)) for end in scale)
     return numbers and len(scale) == 2 and scale[0] <= scale[1]

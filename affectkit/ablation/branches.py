@@ -16,7 +16,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.ablation.sources import fit_rows, with_folds
 from affectkit.ablation.study import AblationSetup, AblationStudy, digest
-from affectkit.artifacts.manifest import Manifest, read_manifest, write_manifest
+from affectkit.artifacts.manifest import Manifest, media_columns, read_manifest, write_manifest
 from affectkit.artifacts.models import label_map, whole
 from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.artifacts.records import STARTED, read_started, require_unchanged, trusted
@@ -200,8 +200,8 @@ def _written(manifest: Manifest, table: pd.DataFrame, folder: Path) -> Path:
     """The manifest with these folds, in a folder of its own record."""
     if not manifest.summary:  # nothing says where its media are, but where it lies
         home = (manifest.path if manifest.path.is_dir() else manifest.path.parent).resolve()
-        paths = [name for name in table if name == "path" or name.startswith("path_")]
-        table = table.assign(**{name: [str(home / cell) if cell else "" for cell in table[name]] for name in paths})
+        paths = {name: [str(home / cell) if cell else "" for cell in table[name]] for name in media_columns(table)}
+        table = table.assign(**paths)
     targets = [target.to_json() for target in manifest.targets.values()]
     options = {"output_dir": folder, "manifest": str(manifest.path), "rows": digest(table.to_csv(index=False))}
     again = (folder / STARTED).exists() and read_started(folder)["options"].get("rows") != options["rows"]

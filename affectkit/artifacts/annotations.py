@@ -140,13 +140,17 @@ def read_annotations(path: Path) -> Annotations:
             if isinstance(data, dict) and "targets" in data:
                 targets |= _targets(data, targets)
                 continue
-            each = parse_annotation(data, targets)
-            if given.setdefault(each.key, each) != each:
-                raise ValueError(f"key '{each.key}' is that of another answer already")
+            add_once(given, parse_annotation(data, targets))
         except ValueError as error:
             remedy = "mend the line, or delete it"
             raise AffectkitError("input", str(error), file=path, row=number, remedy=remedy) from None
     return Annotations(path, targets, list(given.values()))
+
+
+def add_once(given: dict[str, Annotation], each: Annotation) -> None:
+    """Add an answer under its key, where it is not there already. Raises ValueError for another one that has it."""
+    if given.setdefault(each.key, each) != each:
+        raise ValueError(f"key '{each.key}' is that of another answer already")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, int]]:

@@ -36,6 +36,11 @@ COLUMNS = (
 log = logging.getLogger(__name__)
 
 
+def media_columns(columns: Iterable[str]) -> list[str]:
+    """`path`, and every `path_<name>`."""
+    return [name for name in map(str, columns) if name == "path" or name.startswith("path_")]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Rows of a manifest, typed: times, numeric targets and votes are float64 (NaN is missing), the rest is text.
@@ -89,7 +94,7 @@ class Manifest:
         corpora = self.rows["corpus"] if "corpus" in self.rows else [""] * len(self.rows)
         here = [bool(self.media_root) or not roots.get(corpus, {}).get("root") for corpus in corpora]
         moved = {}
-        for column in [name for name in self.rows if name == "path" or name.startswith("path_")] if any(here) else ():
+        for column in media_columns(self.rows) if any(here) else ():
             cells = zip(self.rows[column], self.media(column), here, strict=True)
             moved[column] = [str(Path(path).absolute()) if path and inside else cell for cell, path, inside in cells]
         return self.rows.assign(**moved)

@@ -107,8 +107,12 @@ def information_column(target: str) -> str:
     return "mutual_information" if target == "label" else f"{target}_mutual_information"
 
 
+def probability_prefix(target: str) -> str:
+    return "prob_" if target == "label" else f"{target}_prob_"
+
+
 def probability_columns(target: Target) -> list[str]:
-    prefix = "prob_" if target.name == "label" else f"{target.name}_prob_"
+    prefix = probability_prefix(target.name)
     return [prefix + name for name in target.classes]
 
 

@@ -203,7 +203,7 @@ def _medium(desk: Desk, row: int, place: int, shown: bool) -> dict[str, Any] | N
         clip = clips.look(path, *desk.queue.segment(row))
     except OSError as error:
         clip = clips.Clip("audio", problem=f"cannot be read: {str(error.strerror).lower()}")
-    except Exception:
+    except Exception:  # a bug in one reader keeps no other row from being asked
         logger.exception("/media/%s failed", address)
         clip = clips.Clip("audio", problem="the server failed at this file; its log says why")
     return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.exchange import row_ids_of
 from affectkit.artifacts.features import read_features
-from affectkit.artifacts.manifest import Manifest, read_manifest
+from affectkit.artifacts.manifest import Manifest, media_columns, read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import cells_of, empty_cells
 from affectkit.artifacts.sources import read_joined_sources
@@ -21,7 +21,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.rows import encode_target
 from affectkit.fusion.align import align, only
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import scaled
+from affectkit.labeling.strategies._distances import side_by_side
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.splits import default_group
@@ -59,13 +59,13 @@ class Candidates:
         relative to, else as they are."""
         told, manifest = self.frame.iloc[rows], self.manifest
         if manifest is None:
-            return {str(name): list(told[name]) for name in told if _is_path(name)}
+            return {name: list(told[name]) for name in media_columns(told)}
         some = manifest.take(manifest.rows["id"].isin(set(told["id"])).to_numpy())
         cells = {}
-        for name in filter(_is_path, some.rows):
+        for name in media_columns(some.rows):
             paths = ("" if path is None else str(path.absolute()) for path in some.media(name))
             by_id = dict(zip(some.rows["id"], paths, strict=True))
-            cells[str(name)] = [by_id.get(key, "") for key in told["id"]]
+            cells[name] = [by_id.get(key, "") for key in told["id"]]
         return cells
 
     def cells(self, name: str) -> np.ndarray:
@@ -85,10 +85,6 @@ class Candidates:
 
     def pool(self, wanted: int) -> Pool:
         return Pool(self.frame["id"].to_numpy(), self.answers, self.features, self.covered, self.truths, wanted)
-
-
-def _is_path(column: str) -> bool:
-    return column == "path" or column.startswith("path_")
 
 
 def read_candidates(
@@ -212,8 +208,7 @@ def _features(features: Sequence[Path], found: Candidates, labelled: list[str]) 
     missing = {key for each in sets for key in each.missing(labelled)}
     there = [key for key in labelled if key not in missing]
     ids = needed + there
-    parts = [scaled(_dense(each.matrix(ids), each.path)) for each in sets]
-    told = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    told = side_by_side([_dense(each.matrix(ids), each.path) for each in sets])
     matrix, labelled_rows = np.zeros((len(rows), told.shape[1]), np.float32), told[len(needed) :].copy()
     matrix[rows] = told[: len(needed)]
     return matrix, labelled_rows
@@ -223,4 +218,4 @@ def _dense(values: np.ndarray, path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         remedy = "use features of numbers, such as those of a network or openSMILE"
         raise AffectkitError("input", "is no matrix of numbers: it has no distances", file=path, remedy=remedy)
-    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+    return values

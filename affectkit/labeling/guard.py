@@ -113,7 +113,7 @@ class Guard:
             await refusal(refused)(scope, receive, send_guarded)
         except ClientDisconnect:
             return
-        except Exception as error:
+        except Exception as error:  # a bug: the log has it, and the client no traceback
             if isinstance(error, AffectkitError):  # a file that turns out broken when its first bytes have been sent
                 logger.warning("%s: %s", scope["path"], error.message)
             else:

@@ -28,7 +28,8 @@ from affectkit.evaluation.comparison import TargetMetric, value_of
 from affectkit.evaluation.intervals import ABOVE_ZERO, Estimate, Resampling, resample
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.query import Picker, parse_strategies
-from affectkit.labeling.strategies._distances import scaled
+from affectkit.labeling.strategies._distances import side_by_side
+from affectkit.labeling.strategies._strategy import Strategy
 
 RANDOM = "random"  # what every strategy is compared with
 PARTS = "parts"  # folder of finished curves, gone in the end
@@ -64,7 +65,7 @@ class Simulation:
     def curve(self, strategy: str, seed: int, folder: Path) -> list[float]:
         """The metric at the start and after each round. folder: to train networks in."""
         pool, judged = self.parts[seed]
-        rng = np.random.default_rng([seed, 0])
+        rng, shares, points = np.random.default_rng([seed, 0]), parse_strategies(strategy), self._points(pool)
         labelled = np.zeros(len(pool), bool)
         labelled[rng.permutation(len(pool))[: self.rounds.start]] = True
         values = []
@@ -73,7 +74,8 @@ class Simulation:
             values.append(value_of(answers, self.metric))
             if number < self.rounds.count:
                 rows = np.flatnonzero(~labelled)
-                asked = self._asked(strategy, unlabelled, pool, rows, labelled, seed + 1000 * number)
+                some = {} if points is None else {"features": points[rows], "labelled": points[labelled]}
+                asked = self._asked(shares, unlabelled, some, seed + 1000 * number)
                 labelled[rows[asked]] = True
         return values
 
@@ -88,7 +90,8 @@ class Simulation:
         hidden = np.concatenate([~labelled, np.zeros(len(judged), bool)])
         for target in training.targets:
             table[target.name] = table[target.name].where(~hidden, np.nan if target.kind == "number" else "")
-        manifest = replace(training.data.manifest.take(np.isin(np.arange(len(rows)), places)), rows=table)
+        known = training.data.manifest
+        manifest = replace(known, rows=table, origin=[known.origin[place] for place in places])
         data = replace(training.data, manifest=manifest, blocks=[block[places] for block in training.data.blocks])
         again = replace(training, data=data, settings=replace(training.settings, seed=seed))
         workspace = workspace_of(training.estimator, folder, self.device, self.num_workers)
@@ -98,17 +101,18 @@ class Simulation:
         return trained.predictions, trained.in_sample.take(trained.in_sample.frame["id"].isin(asked).to_numpy())
 
     def _asked(
-        self, strategy: str, answers: Predictions, pool: np.ndarray, rows: np.ndarray, labelled: np.ndarray, seed: int
+        self,
+        shares: Sequence[tuple[Strategy, float]],
+        answers: Predictions,
+        features: Mapping[str, np.ndarray],
+        seed: int,
     ) -> list[int]:
-        """Places among `rows`, [M] positions in the pool, of those that a strategy asks for."""
+        """Places among the rows that `answers` are of, those that strategies ask for. features: as `Pool` has them."""
         outputs = {"model": [answers.output(target.name) for target in self.training.targets]}
-        unknown = [np.full(len(rows), np.nan)] * len(self.training.targets)
-        points = self._points(pool)
-        features = {} if points is None else {"features": points[rows], "labelled": points[labelled]}
         ids = answers.frame["id"].to_numpy()
+        unknown = [np.full(len(ids), np.nan)] * len(self.training.targets)
         known = Pool(ids, outputs, truths=unknown, wanted=self.rounds.step, **features)
-        shares = parse_strategies(strategy)
-        picker = Picker(known, shares, [np.ones(len(rows), bool)] * len(shares), seed=seed)
+        picker = Picker(known, shares, [np.ones(len(ids), bool)] * len(shares), seed=seed)
         return [picked.row for picked in picker.pick(self.rounds.step)]
 
     def _points(self, pool: np.ndarray) -> np.ndarray | None:
@@ -116,7 +120,7 @@ class Simulation:
         blocks = self.training.data.blocks
         if not all(isinstance(block, np.ndarray) for block in blocks):
             return None
-        return np.concatenate([scaled(np.asarray(block[pool]).reshape(len(pool), -1)) for block in blocks], axis=1)
+        return side_by_side([np.asarray(block[pool]) for block in blocks])
 
 
 def plan(

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from affectkit.artifacts.manifest import Manifest, read_manifest
+from affectkit.artifacts.manifest import Manifest, media_columns, read_manifest
+from affectkit.artifacts.predictions import probability_prefix
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, spelt_alike
+from affectkit.labels import Target, spelt_alike, usual_step
 from affectkit.plain import comma_separated, printable, shown
 
 LONGEST_TEXT = 20_000  # characters of a row's text that are shown
 LONGEST_CELL = 200  # of a further column
-POINTS = range(3, 11)  # the last point of a scale that is answered in whole points, from 0 or 1
 MOST_POINTS = 20
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def questions_of(labels: str | None, scales: str | None, name: str, columns: Seq
     questions = [Question(Target(name, "class", tuple(_classes(labels))))] if labels is not None else []
     questions += [_scale(part) for part in comma_separated(scales)]
     if labels is None and scales is None:
-        prefix = "prob_" if name == "label" else f"{name}_prob_"
+        prefix = probability_prefix(name)
         classes = [column.removeprefix(prefix) for column in columns if column.startswith(prefix)]
         questions = [Question(Target(name, "class", tuple(classes)))] if classes else []
     no_scale = scales is not None and not comma_separated(scales)
@@ -77,7 +77,7 @@ def _scale(text: str) -> Question:
     name, equals, ends = text.partition("=")
     try:
         low, high, *steps = map(float, ends.split(":"))
-        [step] = steps or [1.0 if low in (0, 1) and high in POINTS else (high - low) / 100]
+        [step] = steps or [usual_step((low, high))]
     except ValueError:
         low, high, step = 0.0, 0.0, 0.0
     if not equals or not name.strip() or not -1e6 <= low < high <= 1e6 or not (high - low) / 1e6 <= step <= high - low:
@@ -140,7 +140,7 @@ class Queue:
 def read_queue(path: Path, *, media_root: Path | None = None) -> Queue:
     """Raises as `read_manifest` does, and "input" for rows with nothing to be seen or heard."""
     manifest = read_manifest(path, media_root=media_root)
-    columns = tuple(name for name in manifest.rows.columns if name == "path" or name.startswith("path_"))
+    columns = tuple(media_columns(manifest.rows))
     if not columns and "text" not in manifest.rows:
         remedy = "name its files in a column path, or its texts in text"
         raise AffectkitError("input", "has neither a column 'path' nor 'text'", file=path, remedy=remedy)

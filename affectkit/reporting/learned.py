@@ -15,7 +15,6 @@ from affectkit.reporting.page import Page, Plot, Section, Sentence, Table, figur
 from affectkit.results import words
 from affectkit.results.words import is_number
 
-RANDOM = "random"
 READING = (
     "The effort of a strategy is the number of labels that it needs over that of random rows, for one value of the "
     "metric: the lower one of the two after the last round. Below 1 it saves labels; an interval that includes 1 "
@@ -72,7 +71,7 @@ def _verdicts(told: Mapping[str, Any]) -> list[Sentence]:
     sentences: list[Sentence] = []
     for name, row in told["strategies"].items():
         effort = row["effort"]
-        if name == RANDOM or not is_number(effort["value"]):
+        if not effort or not is_number(effort["value"]):  # random rows are what the others are compared with
             continue
         verdict = "it cannot be told from random rows"
         if is_number(effort["low"]) and not effort["low"] <= 1 <= effort["high"]:

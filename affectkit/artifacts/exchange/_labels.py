@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.annotations import Annotation, Annotations, parse_annotation, read_annotations
+from affectkit.artifacts.annotations import Annotation, Annotations, add_once, parse_annotation, read_annotations
 from affectkit.artifacts.exchange import label_studio, prodigy
 from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError
@@ -48,9 +48,7 @@ def _given(tool: Any, answers: Iterable[tuple[str, Any]], targets: Mapping[str, 
     given: dict[str, Annotation] = {}
     for where, answer in answers:
         try:
-            each = parse_annotation(tool.line_of(answer, targets), targets)
-            if given.setdefault(each.key, each) != each:
-                raise ValueError(f"key '{each.key}' is that of another answer already")
+            add_once(given, parse_annotation(tool.line_of(answer, targets), targets))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
     return list(given.values())

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from affectkit.artifacts.manifest import media_columns
 from affectkit.artifacts.predictions import prediction_column, probability_columns
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, in_points
 from affectkit.media.files import AUDIO, IMAGES
 from affectkit.media.video import VIDEO
 from affectkit.plain import shown
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Kind = Literal["audio", "video", "image"]
 KINDS: dict[Kind, frozenset[str]] = {"audio": AUDIO, "video": VIDEO, "image": IMAGES}
 STEPS = 9  # of a scale of numbers where one of several has to be chosen, as of the self-assessment manikin
-POINTS = range(3, 11)  # the last point of a scale that is answered in whole points, from 0 or 1
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def tasks_of(queue: pd.DataFrame, targets: Sequence[Target], *, blind: bool) -> 
     Columns whose files nobody can see or hear, such as series, are left out. Raises "input" naming the row that has
     nothing to be seen or heard, or media of another kind than others.
     """
-    kinds = {name: kind for name in map(str, queue) if _names_media(name) and (kind := _kind_of(queue, name))}
+    kinds = {name: kind for name in media_columns(queue) if (kind := _kind_of(queue, name))}
     tasks = [
         Task(
             str(row["id"]),
@@ -89,17 +89,8 @@ def choices_of(target: Target) -> list[str]:
         what = f"'{target.name}' has no scale, of which steps could be chosen"
         raise AffectkitError("input", what, remedy="name targets with a scale, or use label-studio or csv")
     low, high = target.scale
-    count = int(high - low) if in_points(target) else STEPS - 1
+    count = int(high - low) if in_points(target.scale) else STEPS - 1
     return [f"{low + (high - low) * step / count:g}" for step in range(count + 1)]
-
-
-def in_points(target: Target) -> bool:
-    """Whether a number is answered in whole points, from 0 or 1 to 3 up to 10."""
-    return target.scale is not None and target.scale[0] in (0, 1) and target.scale[1] in POINTS
-
-
-def _names_media(column: str) -> bool:
-    return column == "path" or column.startswith("path_")
 
 
 def _kind_of(queue: pd.DataFrame, name: str) -> Kind | None:

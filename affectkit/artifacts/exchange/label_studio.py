@@ -12,10 +12,10 @@ from xml.sax.saxutils import quoteattr
 
 from affectkit.artifacts.annotations import LONGEST_COMMENT
 from affectkit.artifacts.exchange._answers import put, utc
-from affectkit.artifacts.exchange._tasks import Kind, Task, in_points, tasks_of
+from affectkit.artifacts.exchange._tasks import Kind, Task, tasks_of
 from affectkit.artifacts.files import misfit, write_text
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, in_points, usual_step
 from affectkit.plain import printable, without_nan, xml_text
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def _control(target: Target, asked: str) -> Iterator[str]:
     yield _tag("Header", value=target.name + (f" ({low:g} to {high:g})" if target.scale else ""))
     if low is None or high is None:
         yield _tag("Number", **how)
-    elif in_points(target) and low == 1:
+    elif in_points(target.scale) and low == 1:
         yield _tag("Rating", **how, maxRating=f"{high:g}")
     else:
-        yield _tag("Number", **how, min=f"{low:g}", max=f"{high:g}", step=f"{_step(target):g}", slider="true")
+        yield _tag("Number", **how, min=f"{low:g}", max=f"{high:g}", step=f"{usual_step((low, high)):g}", slider="true")
 
 
 def _tag(kind: str, end: str = "/>", **attributes: str) -> str:
@@ -182,18 +182,12 @@ def _result(target: Target, said: str | float, asked: str) -> dict[str, Any]:
         return {**how, "type": "choices", "value": {"choices": [said]}}
     if target.scale is None:
         return {**how, "type": "number", "value": {"number": said}}
-    (low, high), step = target.scale, _step(target)
+    (low, high), step = target.scale, usual_step(target.scale)
     # It submits no number that is not on a step, be it one that was filled in.
     number = round(min(max(low + step * round((said - low) / step), low), high), 6)
-    if in_points(target) and low == 1:
+    if in_points(target.scale) and low == 1:
         return {**how, "type": "rating", "value": {"rating": int(number)}}
     return {**how, "type": "number", "value": {"number": number}}
-
-
-def _step(target: Target) -> float:
-    """Of a scale's slider."""
-    low, high = target.scale or (0.0, 100.0)
-    return 1.0 if in_points(target) else (high - low) / 100
 
 
 def _region(task: Task) -> dict[str, Any]:

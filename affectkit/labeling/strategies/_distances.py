@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -121,6 +121,12 @@ def spread(nearest: Nearest, rng: np.random.Generator) -> Iterator[tuple[int, fl
         sums = weights.cumsum()
         row = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
         yield row, float("nan") if first else float(np.sqrt(squares[row]))
+
+
+def side_by_side(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """[N, D] float32 of all sets [N, ...], each laid flat and standardised."""
+    parts = [scaled(each.reshape(len(each), int(np.prod(each.shape[1:])))) for each in sets]
+    return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
