@@ -69,7 +69,12 @@ _LIMITS = {"key": LONGEST_KEY, "id": LONGEST_NAME, "annotator": LONGEST_NAME, "c
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return in_utc(datetime.now(UTC))
+
+
+def in_utc(moment: datetime) -> str:
+    """As answers have it. Raises OverflowError for a moment that UTC has no year for."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def parse_annotation(data: Any, targets: Mapping[str, Target]) -> Annotation:

@@ -9,7 +9,7 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
 from affectkit import __version__
-from affectkit.artifacts.annotations import LONGEST_NAME, Annotation, now, parse_annotation
+from affectkit.artifacts.annotations import LONGEST_NAME, Annotation, in_utc, now, parse_annotation
 from affectkit.artifacts.files import misfit
 from affectkit.errors import AffectkitError
 from affectkit.labeling import clips
@@ -161,7 +161,7 @@ def _annotation(data: dict[str, Any], annotator: str, desk: Desk) -> Annotation:
 def _instant(text: Any) -> str:
     """When a browser says that an answer was given, in UTC; now, where it says nothing that can be read."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")
+        return in_utc(datetime.fromisoformat(text))
     except (TypeError, ValueError, OverflowError):
         return now()
 

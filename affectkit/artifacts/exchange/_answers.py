@@ -7,6 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from affectkit.artifacts.annotations import in_utc
+
 
 def put(labels: MutableMapping[str, str | float], name: str, values: Sequence[Any] | None) -> None:
     """Take what was chosen for a target, nothing or one. Raises ValueError for several."""
@@ -22,6 +24,5 @@ def utc(moment: str | float) -> str:
     """ISO 8601, or seconds since 1970, as `labels.jsonl` has it; "" for what is neither."""
     with suppress(ValueError, OverflowError, OSError):
         at = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.fromtimestamp(moment, UTC)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return at.astimezone(UTC).isoformat(timespec="milliseconds")
+        return in_utc(at if at.tzinfo else at.replace(tzinfo=UTC))
     return ""
