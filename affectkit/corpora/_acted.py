@@ -116,7 +116,7 @@ class Acted:
         }
 
     def synthesize(
-        self, root: Path, *, size: int, speakers: int, seed: int, **options: str
+        self, root: Path, *, size: int, speakers: int, seed: int, **options: str | bool
     ) -> dict[str, list[tuple[Turn, Clip]]]:
         """Write the twin's clips; which they are, by speaker. options: the corpus's own, for the README."""
         voices = twins.cast({name: self.sexes[name] for name in self.cast or self.sexes}, speakers, seed)

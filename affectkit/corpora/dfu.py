@@ -298,8 +298,7 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int, pictures: Pic
             f"--speakers {speakers}: a picture's name holds three digits", "ask for 999, or --no-pictures"
         )
     twins.deal(size, [""], {"": 1.0})  # refuses an empty twin
-    more = {} if pictures else {"no-pictures": ""}
-    twins.write_readme(root, "dfu", size=size, speakers=speakers, seed=seed, **more)
+    twins.write_readme(root, "dfu", size=size, speakers=speakers, seed=seed, pictures=pictures)
     counts = [1 + (pictures and place % 4 == 3) for place in range(size)]  # views
     totals = np.cumsum(counts)
     counts = counts[: int(np.searchsorted(totals, size)) + 1]

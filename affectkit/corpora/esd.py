@@ -138,10 +138,8 @@ def synthesize(
     ] = "parallel",
 ) -> None:
     """Write the twin: both languages, split subfolders, texts in all four encodings."""
-    telling = sentences == "telling"
-    options = {"sentences": sentences} if telling else {}
-    twin = replace(ACTED, clip=partial(_clip, telling=telling))
-    acted = twin.synthesize(root, size=size, speakers=speakers, seed=seed, **options)
+    twin = replace(ACTED, clip=partial(_clip, telling=sentences == "telling"))
+    acted = twin.synthesize(root, size=size, speakers=speakers, seed=seed, sentences=sentences)
     for position, (speaker, clips) in enumerate(acted.items()):
         encodings = ("utf-8", "utf-16", "gb2312" if int(speaker) <= 10 else "latin-1")
         if not clips:

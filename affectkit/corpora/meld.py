@@ -4,14 +4,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import records
 from affectkit.registry import Option
-from affectkit.synthesis import twins
+from affectkit.synthesis import texts, twins
 from affectkit.synthesis.voices import Voice
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -128,6 +129,7 @@ WEIGHTS = {
 }  # fmt: skip
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 TURNS = 6  # utterances in a dialogue
+WORD = 0.4  # seconds of a word that nobody says
 AT_ONCE = 20  # clips for one ffmpeg, which takes longer to start than to encode one
 HEADER = (
     "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
@@ -135,31 +137,60 @@ HEADER = (
 )  # fmt: skip
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+def synthesize(
+    root: Path,
+    *,
+    size: int,
+    speakers: int,
+    seed: int,
+    sentences: Annotated[
+        Literal["telling", "clear"],
+        Option("What is said: sentences whose words tell the emotion for the most part, or clearly."),
+    ] = "telling",
+    text_only: Annotated[
+        bool, Option("Whether to write the tables alone, as the repository has them without the clips.")
+    ] = False,
+) -> None:
     """Write the twin: tables and clips, `.mp4` where ffmpeg is installed, else `.wav` of the same names.
 
     Every speaker is in each part, as in the real corpus.
     """
     names = [*SEXES, *(f"Guest {n}" for n in range(1, 61))]
     voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
-    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed)
+    own = {"sentences": sentences, "text_only": text_only}
+    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed, **own)
+    utterance = partial(_utterance, root, voices={} if text_only else voices, seed=seed, clear=sentences == "clear")
     counts = {part: max(1, round(size * share)) for part, share in SHARES.items() if part != "train"}
     counts = {"train": max(1, size - sum(counts.values())), **counts}
     for part, count in counts.items():
         dealt = twins.deal(count, list(voices), WEIGHTS)
         twins.generator(seed, part).shuffle(dealt)
-        rows = [_utterance(root, part, index, *dealt[index], voices, seed) for index in range(count)]
+        rows = [utterance(part, index, *dealt[index]) for index in range(count)]
         twins.write_rows(root / f"{part}_sent_emo.csv", HEADER, rows)
         _to_mp4(sorted((root / PARTS[part][1]).glob("*.wav")))
 
 
 def _utterance(
-    root: Path, part: str, index: int, speaker: str, emotion: str, voices: Mapping[str, Voice], seed: int
+    root: Path,
+    part: str,
+    index: int,
+    speaker: str,
+    emotion: str,
+    *,
+    voices: Mapping[str, Voice],
+    seed: int,
+    clear: bool,
 ) -> list[object]:
+    """A line of a part's table, and its clip where the speaker has a voice."""
     rng = twins.generator(seed, part, index)
     dialogue, turn = divmod(index, TURNS)
-    path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
-    affect, text, seconds = twins.act(path, voices[speaker], emotion, rng)
+    text = texts.clear_sentence(emotion, twins.generator(seed, part, index, "text")) if clear else ""
+    if speaker in voices:
+        path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
+        affect, text, seconds = twins.act(path, voices[speaker], emotion, rng, text=text)
+    else:
+        _, affect, text = twins.utter(emotion, rng, text=text)
+        seconds = WORD * len(text.split())
     mood = {"joy": "positive", "neutral": "neutral"}.get(emotion, "negative")
     sentiment = ("positive" if affect[0] > 0 else "negative") if emotion == "surprise" else mood
     start = 60.0 + turn * 5

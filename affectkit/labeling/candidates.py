@@ -68,6 +68,11 @@ class Candidates:
             cells[name] = [by_id.get(key, "") for key in told["id"]]
         return cells
 
+    @property
+    def lacking(self) -> np.ndarray:
+        """[N] bool, rows that lack a label, whether they may be asked about or not."""
+        return _lacking(self.truths)
+
     def cells(self, name: str) -> np.ndarray:
         """[N] text of a column. Raises "usage" with near misses."""
         if name not in self.frame:
@@ -110,7 +115,7 @@ def read_candidates(
         raise AffectkitError("usage", "query needs predictions, or a --manifest", remedy="name either")
     group = _group(frame, rows, group)
     truths = [_truth(frame, each) for each in targets]
-    known = ~np.isnan(np.stack(truths)).any(axis=0)
+    known = ~_lacking(truths)
     closed, left_out = _closed(frame, rows, group, split, exclude)
     # A row without a label may be of a person who was fitted on; a label is doubted by fits without it alone.
     fitted = frame["seen"].to_numpy() == "fit" if "seen" in frame else np.zeros(len(frame), bool)
@@ -148,6 +153,10 @@ def _truth(frame: pd.DataFrame, target: Target) -> np.ndarray:
     return encode_target(target, frame[target.name]) if target.name in frame else np.full(len(frame), np.nan)
 
 
+def _lacking(truths: Sequence[np.ndarray]) -> np.ndarray:
+    return np.isnan(np.stack(truths)).any(axis=0)
+
+
 def _tests(frame: pd.DataFrame) -> np.ndarray:
     return frame["split"].to_numpy() == "test" if "split" in frame else np.zeros(len(frame), bool)
 
@@ -183,12 +192,17 @@ def _closed(
         close("test rows", frame["id"].isin(tests["id"]).to_numpy())
         if group and group in frame and group in everything:
             names = set(cells_of(tests.reset_index(drop=True), group)) - {""}
-            close(f"rows of a {group} of test rows", np.isin(cells_of(frame, group), list(names)))
+            close(of_test_groups(group), np.isin(cells_of(frame, group), list(names)))
     if split:
         close(f"rows of other splits than {split}", frame["split"].to_numpy() != split)
     for path in exclude:
         close(f"rows of {path.name}", frame["id"].isin(_ids(path)).to_numpy())
     return closed, why
+
+
+def of_test_groups(group: str | None) -> str:
+    """Why a row is left out that is no test row itself."""
+    return f"rows of a {group} of test rows"
 
 
 def _ids(path: Path) -> set[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.labeling.candidates import Candidates
+from affectkit.labeling.candidates import Candidates, of_test_groups
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.strategies._strategy import Board, Pick, Strategy
 from affectkit.plain import comma_separated
@@ -215,6 +215,8 @@ def choose(
 
 def _nothing(candidates: Candidates, labelled: bool) -> str:
     lost = "; ".join(f"{number} {why}" for why, number in candidates.left_out.items())
+    if not labelled and candidates.lacking.any():
+        return f"no row that lacks a label may be asked about: {lost}"
     what = "no row has a label to be given again" if labelled else "no row lacks a label"
     return what + (f", apart from {lost}" if lost else "")
 
@@ -222,4 +224,6 @@ def _nothing(candidates: Candidates, labelled: bool) -> str:
 def _instead(candidates: Candidates, labelled: bool) -> str:
     if labelled:
         return "name cross-fitted predictions (train --cv), with their labels or a --manifest"
+    if candidates.lacking.any() and of_test_groups(candidates.group) in candidates.left_out:
+        return f"if the manifest was split by another column than {candidates.group}, name it with --group"
     return "ask about labelled rows with --relabel, or name predictions of rows without a label"

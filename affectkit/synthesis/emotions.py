@@ -23,6 +23,10 @@ class Emotion:
     rough: float = 0.0
     breath: float = 0.0
 
+    @property
+    def affect(self) -> tuple[float, float, float]:
+        return self.valence, self.arousal, self.dominance
+
 
 # The signs follow what the literature on acted speech agrees on (Scherer 2003, table 2: arousal raises pitch, level
 # and high-frequency energy; sadness and boredom lower and slow them); the sizes are tuned, see `voices`.

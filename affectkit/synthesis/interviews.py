@@ -44,8 +44,7 @@ def write_interviews(
         raise twins.usage(f"--speakers {speakers}: the corpus has {len(order)}", f"ask for 1 to {len(order)}")
     if size < speakers:
         raise twins.usage(f"--size {size}: fewer turns than the {speakers} interviews", "ask for a larger --size")
-    more = {} if series else {"no-series": ""}
-    twins.write_readme(root, "daic-woz", size=size, speakers=speakers, seed=seed, **more)
+    twins.write_readme(root, "daic-woz", size=size, speakers=speakers, seed=seed, series=series)
     people = [_participant(name, place, items, seed) for place, name in enumerate(order[:speakers])]
     prompts: dict[str, np.ndarray] = {}  # the interviewer's are recordings, the same in every session
     for place, person in enumerate(people):

@@ -16,8 +16,7 @@ def draw_intensity(rng: np.random.Generator) -> float:
 
 def draw_affect(label: str, intensity: float, rng: np.random.Generator) -> tuple[float, float, float]:
     """Valence, arousal and dominance in [-1, 1] that one utterance means: around its emotion's, and apart from them."""
-    emotion = EMOTIONS[named(label)]
-    centre = np.array([emotion.valence, emotion.arousal, emotion.dominance]) * intensity
+    centre = np.array(EMOTIONS[named(label)].affect) * intensity
     valence, arousal, dominance = (centre + rng.normal(0, 0.15, 3)).clip(-1, 1)
     return float(valence), float(arousal), float(dominance)
 
@@ -36,7 +35,7 @@ def vote(
     label: str, labels: Sequence[str], rng: np.random.Generator, *, raters: int = 10, agreement: float = 0.6
 ) -> list[str]:
     """Each rater's class: `label` with probability `agreement`, else one of `labels`, near ones more often."""
-    places = np.array([(e.valence, e.arousal, e.dominance) for e in (EMOTIONS[named(word)] for word in labels)])
+    places = np.array([EMOTIONS[named(word)].affect for word in labels])
     weights = np.exp(-((places - places[list(labels).index(label)]) ** 2).sum(axis=1))
     weights[list(labels).index(label)] = 0.0
     weights = (1 - agreement) * weights / weights.sum()

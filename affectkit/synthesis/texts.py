@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from affectkit.synthesis.emotions import EMOTIONS, named
+
 WIDTH = 0.33  # how far from the wanted affect words still come, on [-1, 1]
 NOISE = 0.12  # share of words drawn regardless of the affect
+CLEAR = 0.2  # the width of clear sentences, which have no noise
 
 Affect = tuple[float, float, float]
 
@@ -83,12 +86,17 @@ MANDARIN_FEELINGS: Sequence[tuple[str, Affect]] = [
 ]  # fmt: skip
 
 
-def sentence(affect: Affect, rng: np.random.Generator) -> str:
+def sentence(affect: Affect, rng: np.random.Generator, *, width: float = WIDTH, noise: float = NOISE) -> str:
     """An English sentence about an affect (valence, arousal, dominance in [-1, 1])."""
     template = _any(TEMPLATES, rng)
-    opener, adjective, verb = (_word(words, affect, rng) for words in (OPENERS, ADJECTIVES, VERBS))
+    opener, adjective, verb = (_word(words, affect, rng, width, noise) for words in (OPENERS, ADJECTIVES, VERBS))
     thing, person, time = (_any(words, rng) for words in (THINGS, PEOPLE, TIMES))
     return _fill(template, opener=opener, adjective=adjective, verb=verb, thing=thing, person=person, time=time)
+
+
+def clear_sentence(label: str, rng: np.random.Generator) -> str:
+    """An English sentence in words that are near to an emotion's own affect, with none that are drawn regardless."""
+    return sentence(EMOTIONS[named(label)].affect, rng, width=CLEAR, noise=0)
 
 
 def plain_sentence(rng: np.random.Generator) -> str:
@@ -106,13 +114,15 @@ def plain_mandarin(rng: np.random.Generator) -> str:
 def mandarin_sentence(affect: Affect, rng: np.random.Generator) -> str:
     """A Mandarin sentence about an affect (valence, arousal, dominance in [-1, 1])."""
     time, person, place, verb = (_any(part, rng) for part in MANDARIN)
-    return f"{time}{person}{place}{verb}\uff0c{_word(MANDARIN_FEELINGS, affect, rng)}。"
+    return f"{time}{person}{place}{verb}\uff0c{_word(MANDARIN_FEELINGS, affect, rng, WIDTH, NOISE)}。"
 
 
-def _word(words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Generator) -> str:
+def _word(
+    words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Generator, width: float, noise: float
+) -> str:
     distance = ((np.array([place for _, place in words]) - np.array(affect)) ** 2).sum(axis=1)
-    weights = np.exp(-distance / (2 * WIDTH**2))
-    weights = (1 - NOISE) * weights / weights.sum() + NOISE / len(words)
+    weights = np.exp(-distance / (2 * width**2))
+    weights = (1 - noise) * weights / weights.sum() + noise / len(words)
     return words[rng.choice(len(words), p=weights)][0]
 
 

@@ -91,13 +91,18 @@ def save_sound(path: Path, samples: np.ndarray, rate: int) -> None:
     path.write_bytes(written.getvalue())
 
 
+def utter(label: str, rng: np.random.Generator, *, text: str = "") -> tuple[float, texts.Affect, str]:
+    """What means what `label` does: an intensity; valence, arousal and dominance; a sentence, or `text`."""
+    intensity = scores.draw_intensity(rng)
+    affect = scores.draw_affect(label, intensity, rng)
+    return intensity, affect, text or texts.sentence(affect, rng)
+
+
 def act(
     path: Path, voice: Voice, label: str, rng: np.random.Generator, *, text: str = ""
 ) -> tuple[texts.Affect, str, float]:
-    """Record a sentence that means what `label` does, or `text`: valence, arousal and dominance, the text, seconds."""
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(label, intensity, rng)
-    text = text or texts.sentence(affect, rng)
+    """Record what `utter` has to say: valence, arousal and dominance, the text, seconds."""
+    intensity, affect, text = utter(label, rng, text=text)
     return affect, text, record(path, voice, label, text, rng, intensity=intensity)
 
 
@@ -124,10 +129,11 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int, **options: str) -> None:
-    """Say at the root that nothing below is real, and how it was made. options: the corpus's own."""
-    typed = {"size": size, "speakers": speakers, "seed": seed, **options}
-    words = " ".join(f"--{option} {value}".strip() for option, value in typed.items())
+def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int, **options: str | bool) -> None:
+    """Say at the root that nothing below is real, and how it was made. options: the corpus's own, by parameter."""
+    words = " ".join(
+        _typed(*option) for option in {"size": size, "speakers": speakers, "seed": seed, **options}.items()
+    )
     root.mkdir(parents=True, exist_ok=True)
     text = f"""{MARK} data in the layout of {name}
 
@@ -137,6 +143,11 @@ be tried before the real corpus is at hand. Figures on it say nothing about the 
 Made by: `affectkit synthesize {name} ROOT {words}`
 """
     (root / "README.md").write_text(text, encoding="utf-8")
+
+
+def _typed(name: str, value: str | int) -> str:
+    flag = name.replace("_", "-")
+    return f"--{flag} {value}" if not isinstance(value, bool) else f"--{flag}" if value else f"--no-{flag}"
 
 
 def is_synthetic(root: Path) -> bool:

@@ -231,6 +231,16 @@ def test_where_all_have_labels_there_is_nothing_to_ask(study, affectkit):
     assert "no row lacks a label" in result.stderr and "--relabel" in result.stderr
 
 
+def test_where_groups_of_test_rows_hold_all_that_lack_a_label_it_says_so_and_what_to_do(study, affectkit):
+    for path in (study / "m").glob("*.csv"):
+        table = pd.read_csv(path, keep_default_na=False)
+        table.assign(speaker="everybody", dialogue=table["id"]).to_csv(path, index=False)
+    result = affectkit("query", "-m", study / "m", "--strategy", "random", "-o", study / "q.csv", code=1)
+    assert "no row that lacks a label may be asked about" in result.stderr and "--group" in result.stderr
+    assert "--relabel" not in result.stderr
+    affectkit("query", "-m", study / "m", "--strategy", "random", "--group", "dialogue", "-o", study / "q.csv")
+
+
 def test_without_splits_it_says_that_nobody_knows_the_test_rows(study, affectkit, tmp_path):
     affectkit("query", study / "p.csv", "-n", 3, "-o", tmp_path / "q.csv")
     result = affectkit("query", study / "p.csv", "-n", 3, "-o", tmp_path / "q.csv", "--overwrite")

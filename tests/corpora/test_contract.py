@@ -164,9 +164,14 @@ def test_what_straddles_the_official_split_is_declared(twin, rows):
 
 
 def test_the_readme_says_synthetic_and_how(twin):
-    name, _, root, _ = twin
+    name, module, root, _ = twin
     text = (root / "README.md").read_text(encoding="utf-8")
-    assert "SYNTHETIC" in text and f"synthesize {name}" in text and f"--seed {SEED}" in text
+    assert "SYNTHETIC" in text
+    command, corpus, _, *words = re.search(r"Made by: `affectkit (.*)`", text)[1].split()
+    assert (command, corpus) == ("synthesize", name) and {"--size", "--speakers", "--seed", str(SEED)} <= {*words}
+    own = registry.options(module.synthesize)
+    flags = [flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in words if flag.startswith("--")]
+    assert flags == ["size", "speakers", "seed", *own]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(twin, tmp_path):

@@ -98,3 +98,21 @@ done
     rows, _ = gathered(meld.read(tmp_path / "twin"))
     assert len(rows) == 12 and {row["path"][-4:] for row in rows.values()} == {".mp4"}
     assert not list((tmp_path / "twin").rglob("*.wav"))
+
+
+def test_a_twin_of_tables_alone_says_what_one_with_clips_does(tmp_path, gathered, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # without ffmpeg clips stay .wav, which is faster
+    few = {"size": 12, "speakers": 3, "seed": 0}
+    said = {}
+    for name, options in {"clips": {}, "tables": {"text_only": True}, "clear": {"sentences": "clear"}}.items():
+        root = tmp_path / name
+        meld.synthesize(root, **few, **options)
+        rows, _ = gathered(meld.read(root, text_only=name == "tables"))
+        said[name] = {key: (row["text"], row["source_label"], row["speaker"]) for key, row in rows.items()}
+        assert len(rows) == 12 and len(list(root.rglob("*.wav"))) == (0 if name == "tables" else 12)
+    assert said["clips"] == said["tables"]
+    assert all(said["clear"][key][1:] == said["clips"][key][1:] for key in said["clips"])
+    assert sum(said["clear"][key][0] == said["clips"][key][0] for key in said["clips"]) <= 1
+    typed = {name: (tmp_path / name / "README.md").read_text().splitlines()[-1] for name in said}
+    assert typed["tables"].endswith("--seed 0 --sentences telling --text-only`")
+    assert typed["clear"].endswith("--seed 0 --sentences clear --no-text-only`")
