@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import decode
-from affectkit.registry import Option
 from affectkit.splits import WORDS
 from affectkit.synthesis import scores, texts, twins
 
@@ -54,20 +52,22 @@ def _columns(groups: dict[str, str]) -> Row:
     return {"language": language, "text_id": f"{language}{sentence:03d}", "split": SPLITS[groups["part"]]}
 
 
-def _clip(turn: Turn, telling: bool = False) -> Clip:
+def _clip(turn: Turn, sentences: str = "parallel") -> Clip:
     # Speakers begin at different sentences, so that a small twin has all splits too; all say the same ones in every
     # emotion, or else a sentence that the others said in one emotion would be left to a speaker in another.
     sentence = twins.nth(range(SENTENCES), turn.place % 5 + turn.nth)
     part = ("train", "evaluation", "train", "test", "train")[sentence % 5]
     serial = ("Neutral", "Angry", "Happy", "Sad", "Surprise").index(turn.emotion) * SENTENCES + sentence + 1
     name, mandarin = f"{turn.speaker}_{serial:06d}", int(turn.speaker) <= 10
-    if telling:
-        rng = twins.generator(turn.seed, "text", name)
-        affect = scores.draw_affect(turn.emotion.lower(), scores.draw_intensity(rng), rng)
+    emotion, rng = turn.emotion.lower(), twins.generator(turn.seed, "text", name)
+    if sentences == "clear":
+        text = texts.clear_sentence(emotion, rng, mandarin=mandarin)
+    elif sentences == "telling":
+        affect = scores.draw_affect(emotion, scores.draw_intensity(rng), rng)
         text = texts.mandarin_sentence(affect, rng) if mandarin else texts.sentence(affect, rng)
     else:
-        rng = twins.generator(turn.seed, "text", mandarin, sentence)
-        text = texts.plain_mandarin(rng) if mandarin else texts.plain_sentence(rng)
+        shared = twins.generator(turn.seed, "text", mandarin, sentence)
+        text = texts.plain_mandarin(shared) if mandarin else texts.plain_sentence(shared)
     return Clip(f"{turn.speaker}/{turn.emotion}/{part}/{name}.wav", text, (name,))
 
 
@@ -129,16 +129,10 @@ def synthesize(
     size: int,
     speakers: int,
     seed: int,
-    sentences: Annotated[
-        Literal["parallel", "telling"],
-        Option(
-            "What is said: the same sentences in every emotion, as in the corpus, where texts tell nothing; or others, "
-            "whose words tell the emotion for the most part."
-        ),
-    ] = "parallel",
+    sentences: texts.SentencesOpt = "parallel",
 ) -> None:
-    """Write the twin: both languages, split subfolders, texts in all four encodings."""
-    twin = replace(ACTED, clip=partial(_clip, telling=sentences == "telling"))
+    """Write the twin: both languages, split subfolders, texts in four encodings, parallel in the corpus."""
+    twin = replace(ACTED, clip=partial(_clip, sentences=sentences))
     acted = twin.synthesize(root, size=size, speakers=speakers, seed=seed, sentences=sentences)
     for position, (speaker, clips) in enumerate(acted.items()):
         encodings = ("utf-8", "utf-16", "gb2312" if int(speaker) <= 10 else "latin-1")

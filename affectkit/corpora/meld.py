@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
+
+import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
@@ -48,13 +50,13 @@ COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 # The tables hold Windows-1252 punctuation as control characters: U+0092 is an apostrophe.
 PUNCTUATION = {code: bytes([code]).decode("cp1252") for code in (0x85, *range(0x91, 0x98))}
 
+TextOnlyOpt = Annotated[bool, Option("Whether it is the tables alone, as the repository has them without the clips.")]
+
 
 def read(
     root: Path,
     *,
-    text_only: Annotated[
-        bool, Option("Whether to read the tables alone, as the repository has them without the clips.")
-    ] = False,
+    text_only: TextOnlyOpt = False,
 ) -> Iterator[Row | Dropped]:
     """The utterances of the three tables. Clips are `.mp4`; a `.wav` of the same name is taken where there is none.
 
@@ -129,6 +131,7 @@ WEIGHTS = {
 }  # fmt: skip
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 TURNS = 6  # utterances in a dialogue
+PARALLEL = 50  # sentences that are said in every emotion, where no words tell it
 WORD = 0.4  # seconds of a word that nobody says
 AT_ONCE = 20  # clips for one ffmpeg, which takes longer to start than to encode one
 HEADER = (
@@ -143,13 +146,8 @@ def synthesize(
     size: int,
     speakers: int,
     seed: int,
-    sentences: Annotated[
-        Literal["telling", "clear"],
-        Option("What is said: sentences whose words tell the emotion for the most part, or clearly."),
-    ] = "telling",
-    text_only: Annotated[
-        bool, Option("Whether to write the tables alone, as the repository has them without the clips.")
-    ] = False,
+    sentences: texts.SentencesOpt = "telling",
+    text_only: TextOnlyOpt = False,
 ) -> None:
     """Write the twin: tables and clips, `.mp4` where ffmpeg is installed, else `.wav` of the same names.
 
@@ -159,7 +157,7 @@ def synthesize(
     voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
     own = {"sentences": sentences, "text_only": text_only}
     twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed, **own)
-    utterance = partial(_utterance, root, voices={} if text_only else voices, seed=seed, clear=sentences == "clear")
+    utterance = partial(_utterance, root, voices={} if text_only else voices, seed=seed, sentences=sentences)
     counts = {part: max(1, round(size * share)) for part, share in SHARES.items() if part != "train"}
     counts = {"train": max(1, size - sum(counts.values())), **counts}
     for part, count in counts.items():
@@ -179,12 +177,12 @@ def _utterance(
     *,
     voices: Mapping[str, Voice],
     seed: int,
-    clear: bool,
+    sentences: str,
 ) -> list[object]:
     """A line of a part's table, and its clip where the speaker has a voice."""
     rng = twins.generator(seed, part, index)
     dialogue, turn = divmod(index, TURNS)
-    text = texts.clear_sentence(emotion, twins.generator(seed, part, index, "text")) if clear else ""
+    text = _text(sentences, emotion, twins.generator(seed, part, index, "text"), seed)
     if speaker in voices:
         path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
         affect, text, seconds = twins.act(path, voices[speaker], emotion, rng, text=text)
@@ -196,6 +194,13 @@ def _utterance(
     start = 60.0 + turn * 5
     times = (_clock(start), _clock(start + seconds))
     return [index + 1, text, speaker, emotion, sentiment, dialogue, turn, 1 + dialogue % 9, 1 + dialogue % 20, *times]
+
+
+def _text(sentences: str, emotion: str, rng: np.random.Generator, seed: int) -> str:
+    """What is said; "" for what a clip's own affect says."""
+    if sentences == "parallel":
+        return texts.plain_sentence(twins.generator(seed, "text", int(rng.integers(PARALLEL))))
+    return texts.clear_sentence(emotion, rng) if sentences == "clear" else ""
 
 
 def _clock(seconds: float) -> str:

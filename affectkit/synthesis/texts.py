@@ -7,16 +7,36 @@ means, and a share of the words are drawn regardless, so they cannot learn it pe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 
+from affectkit.registry import Option
 from affectkit.synthesis.emotions import EMOTIONS, named
 
-WIDTH = 0.33  # how far from the wanted affect words still come, on [-1, 1]
-NOISE = 0.12  # share of words drawn regardless of the affect
-CLEAR = 0.2  # the width of clear sentences, which have no noise
-
 Affect = tuple[float, float, float]
+SentencesOpt = Annotated[
+    Literal["parallel", "telling", "clear"],
+    Option(
+        "What is said: parallel, the same sentences in every emotion, which tell nothing of it; telling, words that tell "
+        "it for the most part; clear, words that tell it clearly."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How words are chosen.
+
+    width: how far from the wanted affect they still come, on [-1, 1]. noise: share of words drawn regardless of it.
+    """
+
+    width: float
+    noise: float
+
+
+TELLING, CLEAR = Choice(0.33, 0.12), Choice(0.2, 0.0)
 
 # (words, valence, arousal, dominance), all our own judgement
 OPENERS: Sequence[tuple[str, Affect]] = [
@@ -86,17 +106,12 @@ MANDARIN_FEELINGS: Sequence[tuple[str, Affect]] = [
 ]  # fmt: skip
 
 
-def sentence(affect: Affect, rng: np.random.Generator, *, width: float = WIDTH, noise: float = NOISE) -> str:
+def sentence(affect: Affect, rng: np.random.Generator, choice: Choice = TELLING) -> str:
     """An English sentence about an affect (valence, arousal, dominance in [-1, 1])."""
     template = _any(TEMPLATES, rng)
-    opener, adjective, verb = (_word(words, affect, rng, width, noise) for words in (OPENERS, ADJECTIVES, VERBS))
+    opener, adjective, verb = (_word(words, affect, rng, choice) for words in (OPENERS, ADJECTIVES, VERBS))
     thing, person, time = (_any(words, rng) for words in (THINGS, PEOPLE, TIMES))
     return _fill(template, opener=opener, adjective=adjective, verb=verb, thing=thing, person=person, time=time)
-
-
-def clear_sentence(label: str, rng: np.random.Generator) -> str:
-    """An English sentence in words that are near to an emotion's own affect, with none that are drawn regardless."""
-    return sentence(EMOTIONS[named(label)].affect, rng, width=CLEAR, noise=0)
 
 
 def plain_sentence(rng: np.random.Generator) -> str:
@@ -106,23 +121,26 @@ def plain_sentence(rng: np.random.Generator) -> str:
     return _fill(template, thing=thing, person=person, time=time, place=place)
 
 
+def clear_sentence(label: str, rng: np.random.Generator, *, mandarin: bool = False) -> str:
+    """A sentence in words that are near to an emotion's own affect, with none that are drawn regardless."""
+    return (mandarin_sentence if mandarin else sentence)(EMOTIONS[named(label)].affect, rng, CLEAR)
+
+
 def plain_mandarin(rng: np.random.Generator) -> str:
     """A Mandarin sentence that says nothing of emotion."""
     return "".join(_any(part, rng) for part in MANDARIN) + "。"
 
 
-def mandarin_sentence(affect: Affect, rng: np.random.Generator) -> str:
+def mandarin_sentence(affect: Affect, rng: np.random.Generator, choice: Choice = TELLING) -> str:
     """A Mandarin sentence about an affect (valence, arousal, dominance in [-1, 1])."""
     time, person, place, verb = (_any(part, rng) for part in MANDARIN)
-    return f"{time}{person}{place}{verb}\uff0c{_word(MANDARIN_FEELINGS, affect, rng, WIDTH, NOISE)}。"
+    return f"{time}{person}{place}{verb}\uff0c{_word(MANDARIN_FEELINGS, affect, rng, choice)}。"
 
 
-def _word(
-    words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Generator, width: float, noise: float
-) -> str:
+def _word(words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Generator, choice: Choice) -> str:
     distance = ((np.array([place for _, place in words]) - np.array(affect)) ** 2).sum(axis=1)
-    weights = np.exp(-distance / (2 * width**2))
-    weights = (1 - noise) * weights / weights.sum() + noise / len(words)
+    weights = np.exp(-distance / (2 * choice.width**2))
+    weights = (1 - choice.noise) * weights / weights.sum() + choice.noise / len(words)
     return words[rng.choice(len(words), p=weights)][0]
 
 

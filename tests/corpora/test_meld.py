@@ -5,6 +5,7 @@ import pytest
 
 from affectkit.corpora import meld
 from affectkit.errors import AffectkitError
+from affectkit.synthesis import texts
 
 HEADER = [
     "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
@@ -104,7 +105,12 @@ def test_a_twin_of_tables_alone_says_what_one_with_clips_does(tmp_path, gathered
     monkeypatch.setenv("PATH", "")  # without ffmpeg clips stay .wav, which is faster
     few = {"size": 12, "speakers": 3, "seed": 0}
     said = {}
-    for name, options in {"clips": {}, "tables": {"text_only": True}, "clear": {"sentences": "clear"}}.items():
+    for name, options in {
+        "clips": {},
+        "tables": {"text_only": True},
+        "clear": {"sentences": "clear"},
+        "parallel": {"sentences": "parallel"},
+    }.items():
         root = tmp_path / name
         meld.synthesize(root, **few, **options)
         rows, _ = gathered(meld.read(root, text_only=name == "tables"))
@@ -113,6 +119,10 @@ def test_a_twin_of_tables_alone_says_what_one_with_clips_does(tmp_path, gathered
     assert said["clips"] == said["tables"]
     assert all(said["clear"][key][1:] == said["clips"][key][1:] for key in said["clips"])
     assert sum(said["clear"][key][0] == said["clips"][key][0] for key in said["clips"]) <= 1
+    plain = [text for text, _, _ in said["parallel"].values()]
+    assert not {word for words in (texts.OPENERS, texts.VERBS, texts.ADJECTIVES) for word, _ in words} & {
+        *" ".join(plain).split()
+    }
     typed = {name: (tmp_path / name / "README.md").read_text().splitlines()[-1] for name in said}
     assert typed["tables"].endswith("--seed 0 --sentences telling --text-only`")
     assert typed["clear"].endswith("--seed 0 --sentences clear --no-text-only`")
