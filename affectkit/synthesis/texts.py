@@ -19,8 +19,8 @@ Affect = tuple[float, float, float]
 SentencesOpt = Annotated[
     Literal["parallel", "telling", "clear"],
     Option(
-        "What is said: parallel, the same sentences in every emotion, which tell nothing of it; telling, words that tell "
-        "it for the most part; clear, words that tell it clearly."
+        "What is said: parallel, the same sentences in every emotion, which tell nothing of it; telling, words that "
+        "tell it for the most part; clear, words that tell it clearly."
     ),
 ]
 
