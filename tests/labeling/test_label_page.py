@@ -418,10 +418,11 @@ def test_what_is_missing_or_hostile_is_told_and_nothing_of_it_is_run(browser, me
 # --- What breaks
 
 
-def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, texts):
-    address, journal = texts
+@pytest.mark.parametrize("seconds", [1.2, pytest.param(60, marks=pytest.mark.slow)])
+def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, texts, seconds):
+    who, (address, journal) = f"away for {seconds} s", texts
     context = browser.context()
-    tab = open_page(browser, address, "away", context=context)
+    tab = open_page(browser, address, who, context=context)
     press(tab, "1")
     saved(tab)
     leaving = "(event => !dispatchEvent(event))(new Event('beforeunload', {cancelable: true}))"
@@ -430,12 +431,12 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     press(tab, "2", "2", "3")
     tab.wait("document.getElementById('notice').innerText.includes('3 answers wait in this browser')")
     assert tab.run(leaving)
-    assert len(given(journal, "away")) == 1
-    time.sleep(1.2)
+    assert len(given(journal, who)) == 1
+    time.sleep(seconds)
     offline(tab, False)
     saved(tab)
     tab.wait("document.getElementById('notice').hidden")
-    assert len(given(journal, "away")) == 4
+    assert len(given(journal, who)) == 4
     offline(tab, True)
     press(tab, "1", "1")
     tab.close()  # and nobody comes back but later
@@ -447,14 +448,8 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     tab.call("Page.navigate", url=address)
     tab.wait("document.querySelector('.content')")
     tab.wait(f"{left}.length === 0")
-    assert [answer.labels["label"] for answer in given(journal, "away").values()] == [
-        "joy",
-        "anger",
-        "anger",
-        "none",
-        "joy",
-        "joy",
-    ]
+    said = [answer.labels["label"] for answer in given(journal, who).values()]
+    assert said == ["joy", "anger", "anger", "none", "joy", "joy"]
     tab.close()
 
 
