@@ -64,22 +64,22 @@ class TargetPrediction:
     @property
     def classes(self) -> np.ndarray:
         """[N] text, the most probable class, the first of equals; "" where the row was declined."""
-        known = self.known
-        best = np.where(known, self.values.argmax(axis=1), 0)
-        return np.where(known, np.array(self.target.classes, dtype=object)[best], "")
+        return named_classes(self.target, self.values.T)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: np.ndarray) -> TargetPrediction:
-        """The rows at `rows`, positions [M] or [N] bool."""
+        """The rows at `rows`, positions [M] or [N] bool; all of them are the same arrays."""
+        if len(rows) == len(self) and (rows.all() if rows.dtype == bool else (rows == np.arange(len(self))).all()):
+            return self
         return TargetPrediction(self.target, **{name: array[rows] for name, array in self._arrays().items()})
 
     def at(self, rows: np.ndarray) -> TargetPrediction:
         """The rows at positions [M]; -1 is a row that was declined."""
-        taken = self.take(rows)
-        for array in taken._arrays().values():
-            array[rows < 0] = False if array.dtype == bool else np.nan
+        taken, declined = self.take(rows), rows < 0
+        for array in taken._arrays().values() if declined.any() else ():
+            array[declined] = False if array.dtype == bool else np.nan
         return taken
 
     def put(self, rows: np.ndarray, other: TargetPrediction) -> TargetPrediction:
@@ -117,6 +117,19 @@ class TargetPrediction:
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}
         return {name: array for name, array in arrays.items() if array is not None}
+
+
+BLOCK = 16384  # rows: what is computed of a million at once waits for fresh memory more than for the processor
+
+
+def named_classes(target: Target, probabilities: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """[N] text of [N] of each class: the most probable one, the first of equals; "" where a row was declined."""
+    names = np.array([*target.classes, ""], dtype=object)
+    best = np.empty(len(probabilities[0]), np.intp)
+    for start in range(0, len(best), BLOCK):
+        block = np.stack([column[start : start + BLOCK] for column in probabilities], axis=1)
+        best[start : start + BLOCK] = np.where(np.isnan(block).any(axis=1), -1, block.argmax(axis=1))
+    return names[best]
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.artifacts.outputs import TargetPrediction, named_classes
 from affectkit.artifacts.tables import (
     FLOAT,
     LARGEST_NUMBER,
@@ -61,7 +61,7 @@ class Predictions:
         columns = probability_columns(self.targets[target])
         if not columns or any(c not in self.frame for c in columns):
             return None
-        return self.frame[columns].to_numpy(float)
+        return np.stack([self.frame[column].to_numpy(float) for column in columns]).T
 
     def output(self, target: str = "label") -> TargetPrediction:
         """What the table says of a target, as arrays. Raises "input" for a class target without probabilities."""
@@ -291,10 +291,12 @@ def parse_predictions(
     frame: pd.DataFrame, path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None
 ) -> Predictions:
     """As `read_predictions`, of a table that has been read: text, or numbers in `numeric_columns`."""
+    import pandas as pd
+
     _check_table(frame, path)
     foreign = "seen" not in frame
     if foreign:
-        frame.insert(1, "seen", "heldout")
+        frame.insert(1, "seen", pd.Series("heldout", frame.index, object))
     known = {target.name: target for target in targets}
     labels = {cell for name in ("pred", "label") if name in frame for cell in frame[name].unique()} - {""}
     named = {name: known.get(name, target) for name, target in _targets_of(list(frame.columns), labels).items()}
@@ -354,6 +356,8 @@ def _targets_of(columns: Sequence[str], labels: Iterable[str] = ()) -> dict[str,
 
 
 def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
+    import pandas as pd
+
     if target.kind == "number":
         for column in target_columns(target):
             if column in frame:
@@ -382,8 +386,10 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if predicted not in frame:
         if not there:
             raise AffectkitError("input", f"has no column '{predicted}'", file=path)
-        frame[predicted] = TargetPrediction.of(target, frame[columns].to_numpy(float)).classes
-    _refuse_unknown(frame[predicted], target, path, scored=bool(there))
+        named = named_classes(target, [frame[column].to_numpy() for column in columns])
+        frame[predicted] = pd.Series(named, frame.index, object)
+    else:
+        _refuse_unknown(frame[predicted], target, path, scored=bool(there))
 
 
 SMALLEST_KNOWN = 1e-100  # of a variance above 0: what is divided by its root, and the square of that, are numbers too
@@ -406,22 +412,24 @@ def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
-    gaps, total = np.zeros(len(frame), int), np.zeros(len(frame))
+    total = np.zeros(len(frame))
     for column in columns:
         values = to_numbers(frame[column], file=path, column=column)
-        frame[column] = np.clip(values, 0, 1)
-        if (row := first_row(np.abs(values - 0.5) > 0.5 + ROUNDING)) is not None:
-            percent = np.nanmin(values) >= 0 and 2 < np.nanmax(values) <= 100
+        low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        if max(abs(low - 0.5), abs(high - 0.5)) > 0.5 + ROUNDING:
+            outside = int(np.argmax(np.abs(values - 0.5) > 0.5 + ROUNDING))
+            percent = low >= 0 and 2 < high <= 100
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
-            message = f"{column} {values[row]:g} is outside [0, 1]"
-            raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
-        gaps += np.isnan(values)
+            message = f"{column} {values[outside]:g} is outside [0, 1]"
+            raise AffectkitError("input", message, file=path, row=outside + 1, remedy=remedy)
+        if low < 0 or high > 1 or frame[column].dtype != float:
+            frame[column] = np.clip(values, 0, 1)
         total += values
-    if (row := first_row((gaps > 0) & (gaps < len(columns)))) is not None:
+    lacking = np.isnan(total)
+    if lacking.any() and (row := first_row(lacking & ~frame[columns].isna().all(axis=1))) is not None:
         message = f"{next(column for column in columns if np.isnan(frame[column][row]))} is missing"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="give every class's probability, or none")
-    row = first_row(np.abs(total - 1) > SUM_TOLERANCE)
-    if len(columns) > 1 and row is not None:
+    if len(columns) > 1 and (row := first_row(np.abs(total - 1) > SUM_TOLERANCE)) is not None:
         message = f"the probabilities sum to {total[row]:g}, not 1"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="normalise scores first")
 
