@@ -175,6 +175,8 @@ def _closed(
     frame: pd.DataFrame, rows: Manifest | None, group: str | None, split: str | None, exclude: Sequence[Path]
 ) -> tuple[np.ndarray, dict[str, int]]:
     """[N] bool, rows that nobody is asked about, and how many by which reason."""
+    import pandas as pd
+
     closed, why = np.zeros(len(frame), bool), dict[str, int]()
 
     def close(reason: str, here: np.ndarray) -> None:
@@ -188,11 +190,11 @@ def _closed(
         what = "no split says which rows are test rows: any row may be asked about"
         log.warning("%s; name the --manifest that has them", what)
     else:
-        tests = everything[everything["split"] == "test"]
-        close("test rows", frame["id"].isin(tests["id"]).to_numpy())
+        tests = everything[_tests(everything)]
+        close("test rows", _tests(frame) if rows is None else frame["id"].isin(tests["id"]).to_numpy())
         if group and group in frame and group in everything:
-            names = set(cells_of(tests.reset_index(drop=True), group)) - {""}
-            close(of_test_groups(group), np.isin(cells_of(frame, group), list(names)))
+            judged = pd.Index(cells_of(tests, group)).unique().difference([""])
+            close(of_test_groups(group), pd.Index(cells_of(frame, group)).isin(judged))
     if split:
         close(f"rows of other splits than {split}", frame["split"].to_numpy() != split)
     for path in exclude:
