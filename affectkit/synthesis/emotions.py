@@ -25,6 +25,7 @@ class Emotion:
 
     @property
     def affect(self) -> tuple[float, float, float]:
+        """Valence, arousal and dominance."""
         return self.valence, self.arousal, self.dominance
 
 
