@@ -65,7 +65,7 @@ docs-check: $(STAMP)
 
 # Two at a time, each with one thread of linear algebra, the longest first; what a recipe prints is kept beside its study.
 RUNS ?= runs/dry-run
-LONGEST := scene_face/all speech_text_fusion mental_health speech_emotion daic_woz two_stage_fusion
+LONGEST := scene_face/all speech_text_fusion active_learning mental_health speech_emotion daic_woz two_stage_fusion
 DRY_RUNS := $(addprefix dry-run/,$(LONGEST) $(filter-out $(LONGEST),$(basename $(notdir $(wildcard recipes/*.sh)))))
 .PHONY: $(DRY_RUNS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -180,9 +180,9 @@ def _form_of_dates(texts: np.ndarray, distinct: np.ndarray, name: str, where: Wh
         return ""
     known, count = _are_dates(distinct), int((texts != "").sum())
     dates, best = {*distinct[known.any(axis=0)]}, int(known.sum(axis=1).argmax())
-    if sum(text in dates for text in texts) < SLIP * count:
+    if _among(texts, dates).sum() < SLIP * count:
         return ""
-    slips = np.isin(texts, distinct[~known[best]])
+    slips = _among(texts, distinct[~known[best]])
     place = first_row(slips) or 0
     message = f"{name} '{texts[place]}' is no date such as {_example(DATES[best])}"
     message += f", and {count - slips.sum()} of {count} cells are"
@@ -218,9 +218,9 @@ def _are_numbers(cells: pd.Series, name: str, where: Where) -> bool:
     if not others:
         return True
     words, count = {text for text in others if not as_number(text)}, int((texts != "").sum())
-    if sum(text in words for text in texts) > (1 - SLIP) * count:
+    if _among(texts, words).sum() > (1 - SLIP) * count:
         return False
-    slips = np.isin(texts, others)  # of objects: as fixed-width text a column of long notes would need gigabytes
+    slips = _among(texts, others)
     place = first_row(slips) or 0
     message = f"{name} '{texts[place]}' is not a number, and {count - slips.sum()} of {count} cells are"
     remedy = as_number(texts[place]) or f"correct it, leave the cell empty, or pass --exclude {as_typed(name)}"
@@ -267,6 +267,13 @@ def _of_another_kind(cell: str, column: Column, place: dict[str, Any]) -> Affect
     what = "a number, or too large to compute with" if number else f"a date such as {_example(column.form)}"
     remedy = (number and as_number(cell)) or CORRECT
     return AffectkitError("input", f"{column.name} '{cell}' is not {what}", **place, remedy=remedy)
+
+
+def _among(texts: np.ndarray, some: Iterable[str]) -> np.ndarray:
+    """[N] bool. NumPy's `isin` compares objects with each of some in turn, and makes text as wide as its longest cell:
+    minutes, or gigabytes, for a column of long notes."""
+    known = set(some)
+    return np.array([text in known for text in texts], bool)
 
 
 def _texts(cells: pd.Series, *, words: bool = False) -> tuple[np.ndarray, np.ndarray]:

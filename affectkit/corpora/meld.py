@@ -155,8 +155,7 @@ def synthesize(
     """
     names = [*SEXES, *(f"Guest {n}" for n in range(1, 61))]
     voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
-    own = {"sentences": sentences, "text_only": text_only}
-    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed, **own)
+    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed, sentences=sentences, text_only=text_only)
     utterance = partial(_utterance, root, voices={} if text_only else voices, seed=seed, sentences=sentences)
     counts = {part: max(1, round(size * share)) for part, share in SHARES.items() if part != "train"}
     counts = {"train": max(1, size - sum(counts.values())), **counts}

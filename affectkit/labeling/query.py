@@ -206,24 +206,23 @@ def choose(
     labelled = [relabel or getattr(strategy, "relabels", False) for strategy, _ in strategies]
     base = [candidates.labelled if again else candidates.unlabelled for again in labelled]
     if not any(rows.any() for rows in base):
-        raise AffectkitError("input", _nothing(candidates, all(labelled)), remedy=_instead(candidates, all(labelled)))
+        raise _nothing_to_ask(candidates, all(labelled))
     picked = Picker(candidates.pool(count), strategies, base, limits, seed).pick(count)
     if len(picked) < count:
         log.warning("%d rows can be picked, %d were asked for", len(picked), count)
     return picked
 
 
-def _nothing(candidates: Candidates, labelled: bool) -> str:
-    lost = "; ".join(f"{number} {why}" for why, number in candidates.left_out.items())
-    if not labelled and candidates.lacking.any():
-        return f"no row that lacks a label may be asked about: {lost}"
-    what = "no row has a label to be given again" if labelled else "no row lacks a label"
-    return what + (f", apart from {lost}" if lost else "")
-
-
-def _instead(candidates: Candidates, labelled: bool) -> str:
+def _nothing_to_ask(candidates: Candidates, labelled: bool) -> AffectkitError:
+    """labelled: whether labelled rows were wanted, and not those that lack a label."""
+    what, separator = "no row lacks a label", ", apart from "
+    remedy = "ask about labelled rows with --relabel, or name predictions of rows without a label"
     if labelled:
-        return "name cross-fitted predictions (train --cv), with their labels or a --manifest"
-    if candidates.lacking.any() and of_test_groups(candidates.group) in candidates.left_out:
-        return f"if the manifest was split by another column than {candidates.group}, name it with --group"
-    return "ask about labelled rows with --relabel, or name predictions of rows without a label"
+        what = "no row has a label to be given again"
+        remedy = "name cross-fitted predictions (train --cv), with their labels or a --manifest"
+    elif candidates.lacking.any():
+        what, separator = "no row that lacks a label may be asked about", ": "
+        if of_test_groups(candidates.group) in candidates.left_out:
+            remedy = f"if the manifest was split by another column than {candidates.group}, name it with --group"
+    lost = "; ".join(f"{number} {why}" for why, number in candidates.left_out.items())
+    return AffectkitError("input", what + (separator + lost if lost else ""), remedy=remedy)

@@ -131,9 +131,8 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int, **options: str | bool) -> None:
     """Say at the root that nothing below is real, and how it was made. options: the corpus's own, by parameter."""
-    words = " ".join(
-        _typed(*option) for option in {"size": size, "speakers": speakers, "seed": seed, **options}.items()
-    )
+    typed = {"size": size, "speakers": speakers, "seed": seed, **options}
+    words = " ".join(_typed(option, value) for option, value in typed.items())
     root.mkdir(parents=True, exist_ok=True)
     text = f"""{MARK} data in the layout of {name}
 
@@ -147,7 +146,9 @@ Made by: `affectkit synthesize {name} ROOT {words}`
 
 def _typed(name: str, value: str | int) -> str:
     flag = name.replace("_", "-")
-    return f"--{flag} {value}" if not isinstance(value, bool) else f"--{flag}" if value else f"--no-{flag}"
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
 
 
 def is_synthetic(root: Path) -> bool:
